@@ -51,7 +51,8 @@ def validate(
     if diff and (not fix or form != "text"):
         raise click.UsageError("--diff goes with --fix, and with no --format but text")
     with collecting_less():
-        from offbus.cli.handlers.validate import Overrides, check_all, show_fixes
+        from offbus.cli.handlers.overrides import Overrides
+        from offbus.cli.handlers.validate import check_all, show_fixes
 
         overrides = Overrides(sets, inputs, env, env_sets)
         valid = show_fixes(files, overrides) if diff else check_all(files, overrides, form=form, fix=fix)

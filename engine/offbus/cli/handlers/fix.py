@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
 
-from offbus.cli.handlers.validate import Overrides
+from offbus.cli.handlers.overrides import Overrides
 from offbus.errors import CouldNotRun, UsageError
 from offbus.files import redirected
 from offbus.language.fix import Fixed, fixed

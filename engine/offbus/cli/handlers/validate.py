@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from offbus import __version__
+from offbus.cli.handlers.overrides import Overrides
 from offbus.cli.output import say
 from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
@@ -18,34 +19,9 @@ from offbus.findings.model import Finding
 from offbus.findings.render_github import annotations
 from offbus.findings.render_sarif import sarif
 from offbus.findings.render_text import render, wants_colour
-from offbus.language.load import Loaded, load_cells
 from offbus.printable import printable_json
 
-__all__ = ["Overrides", "check_all", "show_fixes"]
-
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the command line says besides the file: --set, --inputs, --env, --env-set."""
-
-    sets: Mapping[str, str]
-    inputs: Path | None
-    env: str | None
-    env_sets: Mapping[str, str]
-
-    def load(self, file: Path, data: bytes | None = None) -> Loaded:
-        """The file, or what it would be if it had these bytes. Raises InvalidScenario, UsageError."""
-        return load_cells(
-            file, sets=self.sets, inputs=self.inputs, env=self.env, env_sets=self.env_sets, data=data
-        )
-
-    def findings_in(self, file: Path, data: bytes) -> tuple[Finding, ...]:
-        """All findings of a file that had these bytes."""
-        try:
-            loaded = self.load(file, data)
-        except InvalidScenario as err:
-            return err.findings
-        return tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))
+__all__ = ["check_all", "show_fixes"]
 
 
 @dataclass(frozen=True, slots=True)
