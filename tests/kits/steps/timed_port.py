@@ -229,6 +229,9 @@ class TimedTraffic(Asked, Traffic):
 class TimedPort:
     """`offbus_steps.port.Port`, all in this process."""
 
+    agent_namespace = ""
+    local = False
+
     def __init__(self, folder: Path) -> None:
         self.objects = TimedObjects(folder)
         self.agents = TimedAgents()
