@@ -221,7 +221,7 @@ class TimedTraffic(Asked, Traffic):
 
     @asynccontextmanager
     async def exchange(
-        self, to: Ref, method: str, path: str, *, port: int, json: Any
+        self, to: Ref, method: str, path: str, *, port: int, json: Any, headers: Mapping[str, str] | None
     ) -> AsyncIterator[TimedReply]:
         self.note(f"{method} {path}")
         reply = await self.answer(method, path, json)
