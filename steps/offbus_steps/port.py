@@ -302,6 +302,8 @@ class Port(Protocol):
     traffic: Traffic
     agent_namespace: str = ""
     """The namespace of offbus's own programs in the cluster; "" where they are not pods."""
+    local: bool = False
+    """Whether its nodes are folders of this machine, which nothing can reboot or reset. Never by what a node says."""
 
     def host_path(self, path: str, sub: str) -> str:
         """How a path on the node (below a hostPath mount) is written in a container's environment variables.

@@ -10,6 +10,7 @@ import anyio
 import pytest
 import yaml
 
+from offbus_sandbox.store.owners import owner_reference
 from offbus_steps.kinds import KINDS
 from offbus_steps.kubernetes.agents import KubernetesAgents
 from offbus_steps.kubernetes.ownership.run_lease import RunLease
@@ -25,6 +26,7 @@ from offbus_steps.workloads.gpus import DEVICES_ANNOTATION
 from tests.kits.kubernetes.killed_runs import Process, offbus_process
 from tests.kits.kubernetes.kubernetes_world import bind_role
 from tests.kits.kubernetes.lone_server import LoneServer
+from tests.kits.kubernetes.pod_player import set_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -74,9 +76,11 @@ class Town:
             await self.status("nodes", node, {"allocatable": {"nvidia.com/gpu": "1"}})
             agent = {"name": f"agent-{node}", "labels": labels}
             await self.pod(self.agents, agent, node, daemon=True)
-        await self.make(self.deployment())
+        made = await self.port.objects.create(self.deployment())
+        owners = [owner_reference(await set_of(self.port, made))]
         devices = json.dumps({"devices": {"nvidia.com/gpu": [GPU]}})
         meta = {"name": "llm-0", "labels": {"app": "llm"}, "annotations": {DEVICES_ANNOTATION: devices}}
+        meta["ownerReferences"] = owners
         await self.pod(self.drills, meta, self.nodes[0], gpus=1)
 
     async def clear(self) -> None:

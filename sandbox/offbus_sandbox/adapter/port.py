@@ -33,6 +33,7 @@ class LocalPort(Port):
     objects: Objects
     agents: Agents
     traffic: Traffic
+    local = True
 
     def __init__(self, api: Path) -> None:
         """`api` is a supervisor's socket; the sandbox's other files lie beside it."""

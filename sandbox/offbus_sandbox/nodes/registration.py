@@ -10,7 +10,6 @@ from offbus_sandbox.store.rules import now
 from offbus_sandbox.store.store import Store
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref
-from offbus_steps.safety.guards import LOCAL_NODE_IMAGE
 from offbus_steps.workloads.gpus import GPU_RESOURCE
 
 __all__ = ["register_node"]
@@ -65,7 +64,7 @@ def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
     info = {
         "bootID": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "kernelVersion": os.uname().release,
-        "osImage": LOCAL_NODE_IMAGE,
+        "osImage": "offbus local node",
         "operatingSystem": "linux",
     }
     limits = {name: amount for name, amount in capacity.items() if name not in ("cpu", "memory")}

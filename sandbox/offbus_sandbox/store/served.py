@@ -15,11 +15,16 @@ __all__ = ["SERVED", "resource_of"]
 
 NOT_PLAYED = frozenset(
     {
+        "DisaggregatedSet",
+        "DynamoComponentDeployment",
         "LeaderWorkerSet",
         "MutatingAdmissionPolicy",
         "MutatingAdmissionPolicyBinding",
         "MutatingWebhookConfiguration",
         "PersistentVolumeClaim",
+        "PodClique",
+        "PodCliqueScalingGroup",
+        "PodCliqueSet",
         "TerminateNode",
     }
 )

@@ -117,13 +117,17 @@ class Faults:
         key = (plane, call["pid"], call["function"][:LONGEST_TEXT])
         if key in live.proven:
             return True
+        target, world = live.target, self._log.world
+        workload = world.workload(target.ref)
         came = {  # the target's pods may have started on the node after the injection
             pod.uid: pod.ref.name
             for pod in self._log.pods_seen(live.fault.mark)
             if pod.uid == call.get("pod_uid")
             and pod.node == live.fault.node
-            and pod.ref.namespace == live.target.namespace  # others are watched, too, for another target
-            and live.target.selects(pod.labels)
+            and pod.ref.namespace == target.namespace  # others are watched, too, for another target
+            and target.selects(pod.labels)
+            and workload is not None
+            and world.owners.lead(pod.controller, target.ref, workload.uid)
         }
         pod = pod_of(call, {**came, **live.fault.pods})
         if pod is None:

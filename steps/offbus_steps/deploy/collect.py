@@ -28,6 +28,7 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.deploy.redaction import BOOKKEEPING, Redaction, Steps, TooManyValues
 from offbus_steps.port import NotFound, Object, PortError, Ref
 from offbus_steps.workloads import pods
+from offbus_steps.workloads.controllers import controller
 from offbus_steps.workloads.gpus import gpu_containers, main_container
 from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.target import Target
@@ -59,12 +60,15 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
     folder = _folder_below(run_dir, "collected", target.namespace, target.name)
     try:
         collector = _Collector(cluster, target, folder, done)
+        uid = ""
         try:
-            await collector.manifest("workload.yaml", await cluster.port.objects.get(target.ref))
+            workload = await cluster.port.objects.get(target.ref)
+            uid = workload["metadata"]["uid"]
+            await collector.manifest("workload.yaml", workload)
         except PortError as err:
             collector.lacks(str(target), err)
         known: list[Object] = []
-        for pod in (found := await collector.pods())[:MOST_PODS]:
+        for pod in (found := await collector.pods(uid))[:MOST_PODS]:
             manifest = {"apiVersion": "v1", "kind": "Pod", **pod}
             if await collector.manifest(f"{pod['metadata']['name']}.yaml", manifest):
                 known.append(pod)
@@ -106,16 +110,22 @@ class _Collector:
     done: Collected
     redaction: Redaction = field(default_factory=Redaction)
 
-    async def pods(self) -> list[Object]:
-        """Its pods, including terminating and finished ones, without those that a kubelet created."""
+    async def pods(self, uid: str) -> list[Object]:
+        """The pods of the workload with that uid, including terminating and finished ones, without those that a
+        kubelet created; none when it is gone."""
+        objects, target, owners = self.cluster.port.objects, self.target, self.cluster.log.world.owners
         try:
-            found = await self.cluster.port.objects.list(
-                "Pod", namespace=self.target.namespace, labels=self.target.selector_text
-            )
+            found = await objects.list("Pod", namespace=target.namespace, labels=target.selector_text)
+            makers = set(map(controller, found.items))
+            await owners.learn(objects, target, makers, found.resource_version)
         except PortError as err:
             self.lacks("pods", err)
             return []
-        own = (one for one in found.items if not pods.is_of_kubelet(one))
+        own = (
+            one
+            for one in found.items
+            if owners.lead(controller(one), target.ref, uid) and not pods.is_of_kubelet(one)
+        )
         return sorted(own, key=lambda one: str(one["metadata"]["name"]))
 
     async def logs(self, pod: Object) -> None:

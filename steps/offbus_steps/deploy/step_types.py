@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from offbus.step import Kind, Outputs, Params, Reads, StepType
 from offbus_steps.access import access
-from offbus_steps.watch.access import TARGET_ACCESS
+from offbus_steps.watch.access import OWNER_ACCESS, TARGET_ACCESS
 from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest, target_in
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS, WorkloadKind
@@ -25,7 +25,10 @@ from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS, WorkloadKind
 __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing", "Settings"]
 
 COLLECT_ACCESS = (
-    access("get", *WORKLOAD_KINDS) | access("list", "Pod", "Event") | access("get", "Pod", subresource="log")
+    OWNER_ACCESS
+    | access("get", *WORKLOAD_KINDS)
+    | access("list", "Pod", "Event")
+    | access("get", "Pod", subresource="log")
 )
 """What `offbus_steps.deploy.collect.collect` uses; its undo needs no access of its own."""
 

@@ -1,5 +1,8 @@
 """Deletes what a run created, and waits until it and its pods are really gone.
 
+Its pods are those that its controllers made (`offbus_steps.watch.owners`): others with its labels go on, and the chain
+to each is read before the deletion takes the links away.
+
 The run's label says that an object is the run's. Labels are anybody's to change who may edit the object, and some tools
 reset them; so an object without it is never passed over: nobody had that name before the run (`deploy` looks before it
 records, and its creation fails when somebody is quicker). It is a conflict, which a person resolves, unless its uid
@@ -19,7 +22,8 @@ from offbus_steps.cluster.wait import until_gone
 from offbus_steps.object_names import unnamed
 from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL, without_label
-from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.watch.access import OWNER_ACCESS
+from offbus_steps.watch.target_pods import pods_made_by
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS, workload_of
@@ -31,8 +35,8 @@ class DeleteObject(Undo):
     """Delete an object with this run's label; without it, one of that name is a conflict, or another object."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=3)
-    access: ClassVar[frozenset[Access]] = access("get delete watch", *ALLOWED_KINDS) | access(
-        "list watch", "Pod"
+    access: ClassVar[frozenset[Access]] = (
+        OWNER_ACCESS | access("get delete watch", *ALLOWED_KINDS) | access("list watch", "Pod")
     )
 
     kind: str = Field(description="Kind of the object.")
@@ -70,15 +74,16 @@ class DeleteObject(Undo):
 
     async def _delete(self, cluster: Cluster, found: Object) -> None:
         uid = found["metadata"]["uid"]
+        target = Target.of(workload_of(found), port=0) if self.kind in WORKLOAD_KINDS else None
+        if target is not None:
+            await cluster.observer.watch_pods(target)
         try:
             await cluster.port.objects.delete(self._ref, uid=uid)
         except (NotFound, Conflict):
             return  # already deleted; an object that is there now is not this run's
         await until_gone(cluster.port.objects, self._ref, uid)
-        if self.kind in WORKLOAD_KINDS:
-            target = Target.of(workload_of(found), port=0)
-            await cluster.observer.watch("Pod", target.namespace)
-            await cluster.log.until(lambda world: None if target_pods(world, target) else True)
+        if target is not None:
+            await cluster.log.until(lambda world: None if pods_made_by(world, target, uid) else True)
 
     @property
     def _ref(self) -> Ref:

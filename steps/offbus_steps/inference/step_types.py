@@ -23,7 +23,7 @@ from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.inference.headers import HeaderValue, allowed
 from offbus_steps.inference.metrics import METRICS
-from offbus_steps.watch.access import TARGET_ACCESS
+from offbus_steps.watch.access import OWNER_ACCESS, TARGET_ACCESS
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
@@ -43,7 +43,8 @@ __all__ = [
 ]
 
 ASK_ACCESS = (
-    access("get create", "Pod", "Service", subresource="proxy")
+    OWNER_ACCESS
+    | access("get create", "Pod", "Service", subresource="proxy")
     | access("get", *WORKLOAD_KINDS)
     | access("list", "Pod", "Service")
 )

@@ -52,9 +52,8 @@ async def require_allowed(
     cluster.guards.require_cordon_room(world, lost)
     attention = await cluster.guards.require_breaker_room(cluster.port.objects, lost)
     for one in expected:
-        obj = await cluster.port.objects.get(Ref("Node", one.node))
         for action in one.possible:
-            await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, action)
+            await cluster.guards.require_no_real_remediation(cluster.port, one.node, action)
     return Allowed(cordons, await require_evictable(cluster, lost), attention)
 
 

@@ -2,7 +2,9 @@
 
 A DynamoGraphDeployment's frontend Service is `<name>-frontend` (reference: ai-dynamo/dynamo's operator). A plain
 workload's is the one whose selector its pods match and that leads to the wanted port. Found once for each target and
-port; a target without a Service is looked up again after `FRESH_S`, as kube-proxy's endpoints lag too.
+port; a target without a Service is looked up again after `FRESH_S`, as kube-proxy's endpoints lag too, among the pods
+that its controllers made. A Service leads to any pod with its labels, a stranger's too: that is where clients' requests
+go.
 """
 
 import itertools
@@ -16,8 +18,11 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.port import PortError, Ref
+from offbus_steps.watch.owners import Owners
+from offbus_steps.workloads.controllers import controller
 from offbus_steps.workloads.labels import selector_text
 from offbus_steps.workloads.pods import containers, is_of_kubelet, is_ready
+from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["Frontends"]
@@ -41,6 +46,7 @@ class Frontends:
         self._objects = objects
         self._services: dict[tuple[Ref, int], tuple[str, str] | None] = {}
         self._pods: dict[Ref, _Pods] = {}
+        self._owners = Owners()
         self._turns = itertools.count()
 
     async def path(self, to: Ref, port: int, path: str) -> str:
@@ -58,8 +64,18 @@ class Frontends:
             labels = {**workload.selector, **workload.frontend_labels}
             selector = selector_text(labels, workload.expressions)
             found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
+            await self._owners.learn(
+                self._objects,
+                Target.of(workload, port=port),
+                set(map(controller, found.items)),
+                found.resource_version,
+            )
             ready = sorted(
-                one["metadata"]["name"] for one in found.items if is_ready(one) and not is_of_kubelet(one)
+                one["metadata"]["name"]
+                for one in found.items
+                if is_ready(one)
+                and not is_of_kubelet(one)
+                and self._owners.lead(controller(one), to, workload.obj["metadata"]["uid"])
             )
             known = self._pods[to] = _Pods(ready, now)
         names = known.names

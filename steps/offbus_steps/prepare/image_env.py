@@ -7,7 +7,6 @@ now. `$(NAME)` would be expanded there (Kubernetes, EnvVar.value), and a name wi
 (ld.so(8)). A library of the right shape can still be chosen by the node, so `offbus plan` says who alone says so.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +16,11 @@ from offbus_steps.agents.client import AgentRefused
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Object, Unavailable
 from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.preload_chain import PLAIN_PATHS, is_plain
 from offbus_steps.workloads.shim_mounts import PRELOAD
 
-__all__ = ["LONGEST", "PLAIN", "ImagePreload", "Unread", "image_preloads"]
+__all__ = ["PLAIN", "ImagePreload", "Unread", "image_preloads"]
 
-LONGEST = 1024
-"""Characters of a value that is chained."""
-PATH = re.compile(r"/[A-Za-z0-9._/+-]+")
-BETWEEN = re.compile(r"[: ]+")
-"""What separates the paths of LD_PRELOAD (ld.so(8))."""
 PLAIN = "set LD_PRELOAD in the container's env, as a plain value"
 
 
@@ -94,12 +89,11 @@ def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
             hint=PLAIN,
         )
     value = str(values.pop())
-    if len(value) > LONGEST or not all(map(PATH.fullmatch, filter(None, BETWEEN.split(value)))):
+    if not is_plain(value):
         raise StepError(
             f"the agent of {pod['spec']['nodeName']} says that the image of container {container} of Pod "
             f"{pod['metadata']['name']} sets LD_PRELOAD to {value[:80]!r}{'…' if len(value) > 80 else ''}, which is "
-            "not chained: it may hold absolute paths of letters, digits and . _ / + -, separated by colons or spaces, "
-            f"and {LONGEST} characters",
+            f"not chained: {PLAIN_PATHS}",
             hint=PLAIN,
         )
     return value

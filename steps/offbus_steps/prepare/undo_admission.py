@@ -22,6 +22,7 @@ from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK, admis
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
 from offbus_steps.residue.fingerprint import RUN_LABEL, without_label
+from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
@@ -33,9 +34,10 @@ class RemoveAdmission(Undo):
 
     timeout: ClassVar[timedelta] = timedelta(minutes=6)
     access: ClassVar[frozenset[Access]] = (
-        access("get watch delete", BINDING, POLICY, WEBHOOK)
-        | access("get list watch", *WORKLOAD_KINDS)
-        | access("get list watch delete", "Pod")
+        TARGET_ACCESS
+        | access("get watch delete", BINDING, POLICY, WEBHOOK)
+        | access("get", *WORKLOAD_KINDS)
+        | access("get delete", "Pod")
     )
 
     policy: str = Field(description="Name of the policy, of its binding, and of the webhook's configuration.")

@@ -14,6 +14,7 @@ from offbus_steps.object_names import unnamed
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.residue.patching import MORE_CHANGED, change, rest_of
+from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.watch.readiness import rolled_out
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.fields import Decision, Field, decide, restore
@@ -30,9 +31,7 @@ class RestoreFields(Undo):
     """For each field: our value is restored, the value from before is kept, somebody else's value is a conflict."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
-    access: ClassVar[frozenset[Access]] = access("get patch list watch", *WORKLOAD_KINDS) | access(
-        "list watch", "Pod"
-    )
+    access: ClassVar[frozenset[Access]] = TARGET_ACCESS | access("get patch", *WORKLOAD_KINDS)
 
     kind: str = Described(description="Kind of the object.")
     name: str = Described(description="Its name.")

@@ -6,7 +6,7 @@ everything else is recorded; without the nodes there is nothing to record. What 
 server that is away for a minute ends the recording, which is then whole up to there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -160,6 +160,9 @@ class Recorder:
                 self._gap(f"{scope}: may not be watched any more")
             self._unwatched[scope.kind] = "not permitted"
             scope.listed.set()
+
+    async def learn(self, told: Collection[View], version: str) -> None:
+        """Nothing more: it keeps what is told."""
 
     def seed(self, projection: View) -> None:
         """See `offbus_steps.watch.follow.Follower`, and so the next ones."""

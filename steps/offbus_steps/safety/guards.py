@@ -7,9 +7,9 @@ Before: `deploy` and the injecting steps check them, and raise GuardRefused (exi
 During: the observer checks them after every change; a broken guard stops the run, which undoes.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -18,17 +18,15 @@ from offbus.errors import GuardRefused
 from offbus_steps.nvsentinel.names import USUAL_NAMESPACE, RecommendedAction
 
 if TYPE_CHECKING:
-    from offbus_steps.port import Objects
+    from offbus_steps.port import Objects, Port
     from offbus_steps.watch.event_log import World
     from offbus_steps.watch.projections import PodProjection
     from offbus_steps.workloads.target import Target
 
-__all__ = ["LOCAL_NODE_IMAGE", "ClusterGuards"]
+__all__ = ["ClusterGuards"]
 
 NO_ACTION = RecommendedAction.NONE.name
 """Recommended for XIDs that need no remediation: they are not fatal, so the responder does nothing."""
-LOCAL_NODE_IMAGE = "offbus local node"
-"""`status.nodeInfo.osImage` of a node of `local`: a folder, which nothing can reboot or reset."""
 
 
 class ClusterGuards(Guards):
@@ -104,22 +102,19 @@ class ClusterGuards(Guards):
                 hint="add replicas on other nodes, or lower guards.min_healthy_replicas",
             )
 
-    async def require_no_real_remediation(
-        self, objects: "Objects", node: Mapping[str, Any], action: str
-    ) -> None:
+    async def require_no_real_remediation(self, port: "Port", node: str, action: str) -> None:
         """Raises GuardRefused when the fault would make a responder really reboot or reset the node.
 
         It depends on what is deployed (`offbus_steps.nvsentinel.deployed`); what cannot be determined is refused, too.
+        Whether its nodes can be rebooted at all is the environment's word: a node's own status is its kubelet's.
         """
         from offbus_steps.nvsentinel.deployed import deployed
 
-        info = (node.get("status") or {}).get("nodeInfo") or {}
-        is_local = info.get("osImage") == LOCAL_NODE_IMAGE
-        if self.real_remediation == "allow" or action == NO_ACTION or is_local:
+        if self.real_remediation == "allow" or action == NO_ACTION or port.local:
             return
-        if reasons := (await deployed(objects, self.responder_namespace)).real(action):
+        if reasons := (await deployed(port.objects, self.responder_namespace)).real(action):
             raise GuardRefused(
-                f"guard real_remediation: {action} for {node['metadata']['name']}: {'; '.join(reasons)}",
+                f"guard real_remediation: {action} for {node}: {'; '.join(reasons)}",
                 hint="enable its dry run or its janitor's manual mode, or set guards.real_remediation to allow",
             )
 

@@ -9,13 +9,14 @@ newest projections stay right, and those who wait for a state of the world are w
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
 
 from offbus_steps.node_clock import now_ns
 from offbus_steps.port import Ref
+from offbus_steps.watch.owners import Owners
 from offbus_steps.watch.projections import NodeProjection, PodProjection, Projection, WorkloadProjection
 from offbus_steps.watch.transitions import Change, What
 
@@ -75,6 +76,8 @@ class World:
     """All projections at one position in the log."""
 
     projections: Mapping[Ref, Projection]
+    owners: Owners = field(default_factory=Owners)
+    """Whose the pods are: the same at every position."""
 
     def node(self, name: str) -> NodeProjection | None:
         """The projection of a node."""
@@ -125,9 +128,13 @@ class Observations:
         self.room -= _weight(now)
         if fits := self.room >= 0:
             self._updates.append(Update(len(self._updates), ref, was, now, transitions, now_ns()))
+        self.wake()
+        return fits
+
+    def wake(self) -> None:
+        """Wake the waiting tasks: something is known about the world that was not."""
         news, self._news = self._news, anyio.Event()
         news.set()
-        return fits
 
     def updates(self, mark: int) -> Iterator[Update]:
         """The updates after the mark so far, in order."""
@@ -153,10 +160,10 @@ class Observations:
         projections = dict(self._projections)
         for update in reversed(self._updates[mark:]):
             _put(projections, update.ref, update.was)
-        yield World(projections)
+        yield World(projections, self.world.owners)
         for update in self._updates[mark:]:
             _put(projections, update.ref, update.now)
-            yield World(projections)
+            yield World(projections, self.world.owners)
 
     def pods_seen(self, mark: int) -> Iterator[PodProjection]:
         """Every pod, as it is now and as it was at any time since the mark (projections may repeat)."""
@@ -222,7 +229,9 @@ def _weight(projection: Projection | None) -> int:
         return WEIGHT + conditions + _length(projection.labels) + _length(projection.annotations)
     if isinstance(projection, PodProjection):
         containers = sum(len(one.name) + len(one.reason) + WEIGHT // 8 for one in projection.containers)
-        return WEIGHT + containers + _length(projection.labels) + sum(map(len, projection.devices))
+        by = projection.controller
+        owner = 0 if by is None else len(by.kind) + len(by.name) + len(by.uid)
+        return WEIGHT + containers + owner + _length(projection.labels) + sum(map(len, projection.devices))
     return WEIGHT
 
 

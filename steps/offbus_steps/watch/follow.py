@@ -5,6 +5,7 @@ minute its follower is told that it is blind. A watch that was Silent is told an
 next may be as old as the silence was long.
 """
 
+from collections.abc import Collection
 from typing import Protocol, TypeVar
 
 import anyio
@@ -23,6 +24,10 @@ Kept_contra = TypeVar("Kept_contra", contravariant=True)
 
 class Follower(Protocol[Kept_contra]):
     """Whoever keeps what is told. `take` compares: what is told may be what is known."""
+
+    async def learn(self, told: Collection[Kept_contra], version: str, /) -> None:
+        """Read what has to be known before these, told at a version, are taken. May raise PortError: then they are
+        told again."""
 
     def seed(self, projection: Kept_contra, /) -> None:
         """An object of the first list."""
@@ -70,6 +75,7 @@ async def _list(scope: Scope[P], objects: Objects, to: Follower[P]) -> None:
     if scope.version:
         return
     listing = await scope.list(objects)
+    await to.learn(listing.projections.values(), listing.version)
     for ref in scope.known - listing.projections.keys():
         scope.known.discard(ref)
         to.take(ref, None)
@@ -90,6 +96,8 @@ async def _watch(scope: Scope[P], objects: Objects, to: Follower[P]) -> None:
             projection = scope.project({**event.object, "kind": scope.kind})
             if projection is not None:
                 gone = event.type is WatchType.DELETED
+                if not gone:
+                    await to.learn([projection], event.object["metadata"]["resourceVersion"])
                 (scope.known.discard if gone else scope.known.add)(projection.ref)
                 to.take(projection.ref, None if gone else projection)
         scope.told(event.object["metadata"]["resourceVersion"])

@@ -21,6 +21,7 @@ from offbus_steps.nvsentinel.findings import (
 )
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.controllers import Controller, controller
 from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -107,6 +108,8 @@ class PodProjection:
     """Its containers that hold GPUs."""
     other_gpus: tuple[str, ...] = ()
     """What it requests that may be GPUs and cannot be targeted, by name."""
+    controller: Controller | None = None
+    """Which object made it, as it says itself."""
 
     @property
     def active(self) -> bool:
@@ -278,6 +281,7 @@ def _pod(obj: Object) -> PodProjection:
         shim=any(map(is_loaded_with, pods.containers(spec))),
         engines=tuple(intern(str(one["name"])) for _, one in gpus.gpu_containers(spec)),
         other_gpus=tuple(map(intern, gpus.other_gpus(spec))),
+        controller=controller(obj),
     )
 
 

@@ -13,7 +13,7 @@ import anyio
 from offbus.errors import OffbusError
 from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref
 
-__all__ = ["FIRST_PAUSE", "Listing", "P", "Projected", "Scope", "pages_of"]
+__all__ = ["FIRST_PAUSE", "Listing", "P", "Projected", "Scope", "number_of", "pages_of"]
 
 FIRST_PAUSE = 0.1
 CATCH_UP_S = 5.0
@@ -89,8 +89,11 @@ class Scope(Generic[P]):
         with anyio.move_on_after(CATCH_UP_S):
             while True:
                 # Whether not all that the list shows was told; `known` is what was known before it.
-                so_far, still_known = _number(self.version), (known - listing.projections.keys()) & self.known
-                if so_far >= listing.newest and not (still_known and so_far <= _number(listing.version)):
+                so_far, still_known = (
+                    number_of(self.version),
+                    (known - listing.projections.keys()) & self.known,
+                )
+                if so_far >= listing.newest and not (still_known and so_far <= number_of(listing.version)):
                     return None
                 await self.news.wait()
         return (
@@ -105,7 +108,7 @@ class Scope(Generic[P]):
             # items of lists may lack their kind (Kubernetes leaves it out)
             seen = (self.project({**obj, "kind": self.kind}) for obj in page.items)
             projections.update({one.ref: one for one in seen if one is not None})
-            newest = max(newest, *(_number(obj["metadata"]["resourceVersion"]) for obj in page.items), 0)
+            newest = max(newest, *(number_of(obj["metadata"]["resourceVersion"]) for obj in page.items), 0)
             version = page.resource_version
         return Listing(projections, version, newest)
 
@@ -121,6 +124,6 @@ async def pages_of(
         yield page
 
 
-def _number(version: str) -> int:
+def number_of(version: str) -> int:
     """A resource version; 0 for one that is no number."""
     return int(version) if version.isdecimal() else 0

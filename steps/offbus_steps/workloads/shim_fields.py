@@ -1,7 +1,7 @@
 """What a workload needs to load the shim: computed as fields, so that it can be undone exactly.
 
-Environment, volumes and mounts of `shim_mounts`. An existing LD_PRELOAD is
-chained behind ours, never replaced; one that cannot be read is refused. Pure.
+Environment, volumes and mounts of `shim_mounts`. An existing LD_PRELOAD is chained behind ours (`preload_chain`), never
+replaced; one that cannot be read is refused. Pure.
 """
 
 import re
@@ -14,6 +14,7 @@ from offbus_steps.port import Object
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Template, Workload
 from offbus_steps.workloads.fields import MISSING, Field, Segment, plan, read
+from offbus_steps.workloads.preload_chain import chained
 from offbus_steps.workloads.shim_mounts import (
     FOLDER,
     LIBRARY,
@@ -118,10 +119,10 @@ def _fields(
     host_path: Callable[[str, str], str],
     images: Mapping[str, str],
 ) -> list[Field]:
-    chained = _chain(workload, template, running) or _of_image(template, running, images)
+    own = chained(workload, template, running) or _of_image(template, running, images)
     wanted: list[tuple[tuple[Any, ...], Any]] = [
         ((*template.env, ("name", one["name"])), one)
-        for one in (preload(host_path, chained), *variables(host_path))
+        for one in (preload(host_path, own), *variables(host_path))
     ]
     wanted += [((*template.volumes, ("name", one["name"])), one) for one in VOLUMES]
     wanted += [((*template.mounts, ("mountPath", one["mountPath"])), one) for one in MOUNTS]
@@ -146,45 +147,3 @@ def _of_image(template: Template, running: list[Object], images: Mapping[str, st
     if template.container in names or len(names) != 1:
         return images.get(template.container, "")
     return images.get(names.pop(), "")
-
-
-def _chain(workload: Workload, template: Template, running: list[Object]) -> str:
-    """The LD_PRELOAD that the template's containers have now; "" for none.
-
-    Running pods are authoritative: they have what their operator chained. Without any, the spec is used.
-    """
-    lists = (template.env, *template.inherited)  # the container's own entry overrides its graph's
-    entries = (read(workload.obj, (*env, ("name", PRELOAD))) for env in lists)
-    written = next((_value(workload, template, one) for one in entries if one is not MISSING), "")
-    values: set[str] = set()
-    for pod in running:
-        if template.is_of(pod["metadata"].get("labels") or {}):
-            values |= _running_values(workload, template, pod)
-    values.discard("")
-    values = values or {written} - {""}
-    if len(values) > 1:
-        raise StepError(f"the pods of {workload.ref} have different LD_PRELOADs: {', '.join(sorted(values))}")
-    chained = values.pop() if values else ""
-    if LIBRARY in chained:
-        raise StepError(
-            f"{workload.ref} loads the shim already", hint="run `offbus recover` to undo an unfinished run"
-        )
-    return chained
-
-
-def _running_values(workload: Workload, template: Template, pod: Object) -> set[str]:
-    every = list(pods.containers(pod["spec"]))
-    # an operator may run the template's container several times over, under names of its own
-    own = [one for one in every if one["name"] == template.container]
-    own = own or [one for _, one in gpus.gpu_containers(pod["spec"])] or every
-    entries = (entry for one in own for entry in one.get("env") or () if entry["name"] == PRELOAD)
-    return {_value(workload, template, entry) for entry in entries}
-
-
-def _value(workload: Workload, template: Template, entry: Mapping[str, Any]) -> str:
-    if entry.get("value") is None and "valueFrom" in entry:
-        raise StepError(
-            f"{workload.ref} sets LD_PRELOAD of {template.name} by valueFrom: it cannot be chained",
-            hint="set it as a plain value",
-        )
-    return str(entry.get("value") or "")

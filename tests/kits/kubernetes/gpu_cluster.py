@@ -3,8 +3,9 @@
 The kubelets, the scheduler, the workloads' controllers and garbage collection are played, as an administrator.
 
 Pods of Deployments, StatefulSets and LeaderWorkerSets (groups of one) are made from their template, through the API
-server, so that admission sees them; DynamoGraphDeployments are Deployments first (graph_controller). Each gets free
-GPUs of a node that is not cordoned. What it answers, and its log, come through the API server's proxies (tunnel).
+server, so that admission sees them, each controlled by what Kubernetes puts between (a ReplicaSet, a StatefulSet);
+DynamoGraphDeployments are Deployments first (graph_controller). Each gets free GPUs of a node that is not cordoned.
+What it answers, and its log, come through the API server's proxies (tunnel).
 """
 
 import json
@@ -24,6 +25,7 @@ from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE, gpu_re
 from offbus_steps.workloads.leader_worker_set import LEADER
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.kubernetes.graph_controller import GraphController
+from tests.kits.kubernetes.pod_player import set_of
 
 __all__ = ["GPUS", "NODES", "POD_IP", "POD_PORT", "gpus_on", "kubelet_ip", "playing_cluster"]
 
@@ -55,6 +57,7 @@ class GpuCluster:
     """Plays until it is cancelled. Whatever changes, everything is looked at again: it is small."""
 
     def __init__(self, port: KubernetesPort) -> None:
+        self._port = port
         self._objects = port.objects
         self._api = port.api
         self._wake = anyio.Event()
@@ -89,11 +92,11 @@ class GpuCluster:
         owners = [one for kind in PLAYED for one in await self._listed(kind)]
         graphs = await self._listed("DynamoGraphDeployment")
         alive = {one["metadata"]["uid"] for one in (*owners, *graphs)}
-        for one in (*owners, *await self._listed("Service")):
+        for one in (*owners, *await self._listed("Service"), *await self._listed("ReplicaSet")):
             if owned_by_none_of(one, alive):
                 await self._objects.delete(Ref.of(one))
                 alive.discard(one["metadata"]["uid"])
-        owners = [one for one in owners if one["metadata"]["uid"] in alive]
+        owners = [one for one in owners if one["metadata"]["uid"] in alive and not is_between(one)]
         await self._finalized()
         pods = [
             one for one in await self._listed("Pod") if TEMPLATE in (one["metadata"].get("annotations") or {})
@@ -144,10 +147,40 @@ class GpuCluster:
             "namespace": owner["metadata"]["namespace"],
             "labels": labels,
             "annotations": {TEMPLATE: template, DEVICES_ANNOTATION: json.dumps(devices)},
-            "ownerReferences": [owner_reference(owner)],
+            "ownerReferences": await self._makers(owner),
         }
         spec |= {"nodeName": node}
         await self._objects.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+
+    async def _makers(self, owner: Object) -> list[dict[str, Any]]:
+        """What controls its pods; and beside it the owner itself, by which it is known here whose they are."""
+        if owner["kind"] == "StatefulSet":
+            return [owner_reference(owner)]
+        between = await (
+            self._groups(owner) if owner["kind"] == "LeaderWorkerSet" else set_of(self._port, owner)
+        )
+        return [owner_reference(between), {**owner_reference(owner), "controller": False}]
+
+    async def _groups(self, owner: Object) -> Object:
+        """The StatefulSet of a LeaderWorkerSet's leaders; it makes none itself."""
+        meta = {key: owner["metadata"][key] for key in ("name", "namespace")}
+        made = {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {**meta, "ownerReferences": [owner_reference(owner)]},
+            "spec": {
+                "replicas": 0,
+                "serviceName": owner["metadata"]["name"],
+                "selector": {"matchLabels": {"app": "leaders"}},
+                "template": {
+                    "metadata": {"labels": {"app": "leaders"}},
+                    "spec": {"containers": [{"name": "main", "image": "none"}]},
+                },
+            },
+        }
+        with suppress(Conflict):
+            return await self._objects.create(made)
+        return {**made, "metadata": (await self._objects.get(Ref.of(made)))["metadata"]}
 
     async def _placed(self, number: int) -> tuple[str, list[str]]:
         """A node that takes pods, and that many of its free GPUs."""
@@ -207,6 +240,12 @@ def owners_of(obj: Object) -> list[str]:
 def owned_by_none_of(obj: Object, alive: Iterable[str]) -> bool:
     """Whether garbage collection deletes it."""
     return bool(owners_of(obj)) and not set(owners_of(obj)) & set(alive)
+
+
+def is_between(obj: Object) -> bool:
+    """Whether it is a LeaderWorkerSet's StatefulSet, which has no pods of its own here."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return any(one["kind"] == "LeaderWorkerSet" for one in owners)
 
 
 def template_of(owner: Object) -> str:

@@ -1,17 +1,20 @@
 """Plays the Deployment controller and the kubelets on an API server that has neither: pods appear and are ready.
 
-For every Deployment of one namespace: as many pods as it asks for, made from its template through the API server, so
-that admission sees them; each is reported ready; pods of an older template are replaced one by one.
+For every Deployment of one namespace: a ReplicaSet for its template, which owns as many pods as it asks for, made
+through the API server, so that admission sees them; each is reported ready; pods of an older template are replaced one
+by one. Pods of others are left alone, as the real controllers do.
 """
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
+from offbus_sandbox.controllers.deployment import replica_set, template_hash
+from offbus_sandbox.store.owners import owner_reference
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.port import Gone, NotFound, Object, Ref, Unavailable
+from offbus_steps.port import Conflict, Gone, NotFound, Object, Ref, Unavailable
 
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 TEMPLATE = "offbus.test/template"
@@ -51,7 +54,8 @@ class PodPlayer:
 
     async def _reconcile(self, owner: Object) -> None:
         labels = ",".join(f"{k}={v}" for k, v in owner["spec"]["selector"]["matchLabels"].items())
-        pods = (await self._port.objects.list("Pod", namespace=self._namespace, labels=labels)).items
+        found = (await self._port.objects.list("Pod", namespace=self._namespace, labels=labels)).items
+        pods = [one for one in found if TEMPLATE in (one["metadata"].get("annotations") or {})]
         for pod in pods:
             if (pod.get("status") or {}).get("phase") != "Running":
                 await self._quietly(self._port.objects.patch(Ref.of(pod), {"status": READY}, status=True))
@@ -71,6 +75,7 @@ class PodPlayer:
             "namespace": self._namespace,
             "labels": template["metadata"]["labels"],
             "annotations": {TEMPLATE: fingerprint(owner)},
+            "ownerReferences": [owner_reference(await set_of(self._port, owner))],
         }
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
         await self._port.objects.create(pod)
@@ -93,6 +98,16 @@ class PodPlayer:
             await call  # type: ignore[misc]
         except NotFound:
             self._wake.set()
+
+
+async def set_of(port: KubernetesPort, owner: Object) -> Object:
+    """The ReplicaSet of a Deployment's template, made where there is none."""
+    owner = {**owner, "apiVersion": "apps/v1", "kind": "Deployment"}  # items of lists may lack them
+    wanted = replica_set(owner, template_hash(owner))
+    with suppress(Conflict):
+        return await port.objects.create(wanted)
+    found = await port.objects.get(Ref.of(wanted))
+    return {**wanted, "metadata": found["metadata"]}
 
 
 def fingerprint(owner: Object) -> str:

@@ -12,9 +12,11 @@ from typing import Any, cast
 
 import anyio
 
+from offbus_sandbox.controllers.deployment import replica_set
 from offbus_sandbox.controllers.disruption import evict
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import owner_reference
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_steps.port import (
     Agents,
@@ -30,7 +32,7 @@ from offbus_steps.port import (
     WatchType,
 )
 from offbus_steps.safety.guards import ClusterGuards
-from offbus_steps.workloads.labels import parse_selector
+from offbus_steps.workloads.labels import parse_selector, selects
 from tests.kits.steps.bench import Bench, bench_on
 from tests.kits.virtual_time import VirtualClock
 
@@ -219,7 +221,7 @@ class TimedTraffic(Asked, Traffic):
 
     @asynccontextmanager
     async def exchange(
-        self, to: Ref, method: str, path: str, *, port: int, json: Any
+        self, to: Ref, method: str, path: str, *, port: int, json: Any, headers: Mapping[str, str] | None
     ) -> AsyncIterator[TimedReply]:
         self.note(f"{method} {path}")
         reply = await self.answer(method, path, json)
@@ -228,6 +230,9 @@ class TimedTraffic(Asked, Traffic):
 
 class TimedPort:
     """`offbus_steps.port.Port`, all in this process."""
+
+    agent_namespace = ""
+    local = False
 
     def __init__(self, folder: Path) -> None:
         self.objects = TimedObjects(folder)
@@ -257,10 +262,27 @@ async def timed_bench(
 
 
 def put(store: Store, obj: Object) -> None:
-    """Make an object with its status, which only its controller writes."""
-    store.create({key: value for key, value in obj.items() if key != "status"})
+    """Make an object with its status, which only its controller writes.
+
+    A pod that does not say who owns it is its Deployment's, where one is there that selects it.
+    """
+    made = {key: value for key, value in obj.items() if key != "status"}
+    if obj["kind"] == "Pod" and "ownerReferences" not in obj["metadata"]:
+        made = {**made, "metadata": {**obj["metadata"], "ownerReferences": owners_of(store, obj)}}
+    store.create(made)
     if "status" in obj:
         store.set_status(Ref.of(obj), obj["status"])
+
+
+def owners_of(store: Store, pod: Object) -> list[dict[str, Any]]:
+    """What the Deployment that selects a pod, if any, gives it: the reference to its ReplicaSet, which is made here."""
+    labels = pod["metadata"].get("labels") or {}
+    for owner in store.each("Deployment", pod["metadata"]["namespace"]):
+        if selects(owner["spec"]["selector"], labels):
+            made = replica_set(owner, "1")
+            found = store.find(Ref.of(made)) or store.create(made)
+            return [owner_reference(found)]
+    return []
 
 
 def ok(body: str | bytes, status: int = 200) -> Reply:

@@ -81,15 +81,27 @@ WATCHED = {
     )
 }
 LEFT = {"patch nodes/status": "conditions that a responder leaves; this one clears its own"}
+BETWEEN = {
+    f"list {one} in {DRILLS}": "whose pods a graph's are, by operators that are not played"
+    for one in (
+        "disaggregatedsets.disaggregatedset.x-k8s.io",
+        "dynamocomponentdeployments.nvidia.com",
+        "podcliques.grove.io",
+        "podcliquescalinggroups.grove.io",
+        "podcliquesets.grove.io",
+    )
+}
 UNUSED: Mapping[str, Mapping[str, str]] = {
     "runner": {
         **WATCHED,
         **LEFT,
+        **BETWEEN,
         f"watch leases.coordination.k8s.io in {SYSTEM}": "`offbus recover` of a run whose owner may be alive",
     },
     "reaper": {
         **WATCHED,
         **LEFT,
+        **BETWEEN,
         "watch gpuresets.janitor.dgxc.nvidia.com": HELD_UP,
         "watch rebootnodes.janitor.dgxc.nvidia.com": HELD_UP,
         f"create leases.coordination.k8s.io in {SYSTEM}": "records of a run whose Lease somebody has deleted",

@@ -12,7 +12,7 @@ from offbus_steps.agents.live_faults import MOST_EVENTS, MOST_PROOFS, LiveFault
 from offbus_steps.port import Reply
 from tests.kits.steps.bench import Bench
 from tests.kits.steps.faults import FAULT, TARGET
-from tests.kits.steps.timed_port import node, ok, pod, timed_bench
+from tests.kits.steps.timed_port import deployment, node, ok, pod, timed_bench
 from tests.kits.virtual_time import in_virtual_time
 
 EVENTS = "GET /faults/f/events"
@@ -100,10 +100,9 @@ async def test_an_agent_that_answers_oddly_is_asked_again_after_a_while(tmp_path
 
 @in_virtual_time
 async def test_of_the_calls_that_prove_a_plane_some_are_told(tmp_path: Path) -> None:
-    made = pod("web-9", "web", "node-1")
-    made["metadata"] |= {"namespace": "drill", "uid": "uid-9"}
-    async with timed_bench(tmp_path, node("node-1"), made) as (one, _):
-        await one.cluster.observer.watch("Pod", "drill")
+    objects = (deployment("web", 1), pod("web-9", "web", "node-1"))
+    async with timed_bench(tmp_path, node("node-1"), *objects) as (one, _):
+        await one.cluster.observer.watch_target(TARGET)
         [seen] = one.cluster.log.pods_seen(0)
         live = LiveFault(FAULT, TARGET)
         call = {"plane": "cuda", "function": "cuInit", "host_pid": 4, "pod_uid": seen.uid, "at_ns": 5}

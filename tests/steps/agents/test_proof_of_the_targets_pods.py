@@ -6,7 +6,7 @@ import pytest
 
 from offbus_steps.agents.live_faults import LiveFault
 from tests.kits.steps.faults import FAULT, TARGET
-from tests.kits.steps.timed_port import node, pod, timed_bench
+from tests.kits.steps.timed_port import deployment, node, pod, timed_bench
 from tests.kits.virtual_time import in_virtual_time
 
 
@@ -16,11 +16,13 @@ async def test_a_pod_with_the_targets_labels_in_another_namespace_proves_nothing
     tmp_path: Path, namespace: str, *, proves: bool
 ) -> None:
     """It is seen when a step of the same drill has a target there."""
-    made = pod("web-9", "web", "node-1")
-    made["metadata"] |= {"namespace": namespace, "uid": "uid-9"}
-    async with timed_bench(tmp_path, node("node-1"), made) as (one, _):
+    made, theirs = pod("web-9", "web", "node-1"), deployment("web", 1)
+    for obj in (made, theirs):
+        obj["metadata"]["namespace"] = namespace
+    drill = () if namespace == "drill" else (deployment("web", 1),)
+    async with timed_bench(tmp_path, node("node-1"), *drill, theirs, made) as (one, _):
         for watched in ("drill", "tenant"):
-            await one.cluster.observer.watch("Pod", watched)
+            await one.cluster.observer.watch_target(TARGET.model_copy(update={"namespace": watched}))
         [seen] = one.cluster.log.pods_seen(0)
         call = {"plane": "cuda", "function": "cuInit", "code": 719, "code_name": "X", "pid": 7, "tid": 7}
         call |= {"host_pid": 4242, "pod_uid": seen.uid, "gpu": "GPU-1", "at_ns": 5}

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from offbus.errors import GuardRefused
-from offbus_steps.port import Object, Objects
+from offbus_steps.port import Object, Port
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.steps.timed_port import TimedPort, node, put
 from tests.kits.virtual_time import in_virtual_time
 
-NODE = {"metadata": {"name": "node-1"}, "status": {"nodeInfo": {"osImage": "Ubuntu"}}}
 THEIRS = "drill-a"
 
 
@@ -57,15 +56,15 @@ REAL = (
 )
 
 
-async def remediates(guards: ClusterGuards, objects: Objects) -> None:
-    await guards.require_no_real_remediation(objects, NODE, "RESTART_BM")
+async def remediates(guards: ClusterGuards, port: Port) -> None:
+    await guards.require_no_real_remediation(port, "node-1", "RESTART_BM")
 
 
-async def trips(guards: ClusterGuards, objects: Objects) -> None:
-    await guards.require_breaker_room(objects, ["node-1"])
+async def trips(guards: ClusterGuards, port: Port) -> None:
+    await guards.require_breaker_room(port.objects, ["node-1"])
 
 
-Ask = Callable[[ClusterGuards, Objects], Awaitable[None]]
+Ask = Callable[[ClusterGuards, Port], Awaitable[None]]
 
 
 async def asked(folder: Path, ask: Ask, *objects: Object, **guards: Any) -> str:
@@ -78,7 +77,7 @@ async def asked(folder: Path, ask: Ask, *objects: Object, **guards: Any) -> str:
     for one in objects:
         put(port.store, one)
     try:
-        await ask(ClusterGuards(**guards), port.objects)
+        await ask(ClusterGuards(**guards), port)
     except GuardRefused as err:
         return f"{err.message} {err.hint}"
     finally:

@@ -52,5 +52,5 @@ async def test_pods_are_looked_for_where_the_drill_may_act(
     ) as one_bench:
         found: dict[str, Any] = await one_bench.cluster.fingerprint()
     assert objects.searched == searched
-    assert [name for name in found if name.startswith("Pods of ")] == ["Pods of Pod/drill/web-1"]
+    assert [name for name in found if name.startswith("Pods of ")] == ["Pods of Deployment/drill/web"]
     port.store.close()

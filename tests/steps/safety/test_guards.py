@@ -7,7 +7,7 @@ import pytest
 
 from offbus.errors import GuardRefused
 from offbus_steps.port import Ref
-from offbus_steps.safety.guards import LOCAL_NODE_IMAGE, ClusterGuards
+from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.projections import NodeProjection
 
@@ -64,16 +64,15 @@ def test_namespaces_are_shell_patterns(pattern: str, namespace: str, *, allowed:
             guards.require_namespace(namespace)
 
 
-def node(image: str = "Ubuntu") -> dict[str, Any]:
-    return {"metadata": {"name": "n"}, "status": {"nodeInfo": {"osImage": image}}}
-
-
 class Asked(Exception):
     """Raised by a cluster that should not be asked, or has to be."""
 
 
 class Untold:
-    """A cluster of which nothing can be told."""
+    """A cluster of which nothing can be told, but whether its nodes are folders."""
+
+    def __init__(self, *, local: bool) -> None:
+        self.local, self.objects = local, self
 
     async def list(self, kind: str, *, namespace: str = "") -> None:
         raise Asked(kind)
@@ -81,20 +80,20 @@ class Untold:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("guard", "obj", "action", "asked"),
+    ("guard", "local", "action", "asked"),
     [
-        ("forbid", node(), "RESTART_BM", True),
-        ("forbid", node(), "CONTACT_SUPPORT", True),
-        ("allow", node(), "RESTART_BM", False),
-        ("forbid", node(LOCAL_NODE_IMAGE), "RESTART_BM", False),
-        ("forbid", node(), "NONE", False),
+        ("forbid", False, "RESTART_BM", True),
+        ("forbid", False, "CONTACT_SUPPORT", True),
+        ("allow", False, "RESTART_BM", False),
+        ("forbid", True, "RESTART_BM", False),
+        ("forbid", False, "NONE", False),
     ],
     ids=["real", "by hand", "allowed", "local", "nothing would be done"],
 )
 async def test_what_is_deployed_is_asked_unless_it_cannot_matter(
-    guard: Any, obj: dict[str, Any], action: str, *, asked: bool
+    guard: Any, action: str, *, local: bool, asked: bool
 ) -> None:
     guards = ClusterGuards(real_remediation=guard)
-    objects: Any = Untold()
+    port: Any = Untold(local=local)
     with pytest.raises(Asked) if asked else nullcontext():
-        await guards.require_no_real_remediation(objects, obj, action)
+        await guards.require_no_real_remediation(port, "n", action)
