@@ -222,8 +222,7 @@ expect: ["metrics.x > 1", "true &&"]
 """
     found = findings(tmp_path, text)
     assert [(f.where.line, f.code) for f in found] == [
-        (1, "OB201"),
-        (2, "OB202"),
+        (2, "OB202"),  # `nam` can only be the name, so that no name was set is no finding of its own
         (3, "OB205"),
         (5, "OB302"),
         (5, "OB205"),

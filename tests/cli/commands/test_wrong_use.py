@@ -130,7 +130,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(offbus, tmp_path, command
     told(offbus(command, tmp_path), 2, "a folder, not a file")
     with (tmp_path / "huge.yaml").open("wb") as file:
         file.truncate(1 << 40)
-    told(offbus(command, "huge.yaml"), 2, "huge.yaml", "more than 4 MiB")
+    told(offbus(command, "huge.yaml"), 2, "huge.yaml", "more than 2 MiB")
     untouched(tmp_path)
 
 

@@ -241,6 +241,7 @@ def test_every_type_of_ours_says_what_it_uses_or_that_it_uses_nothing() -> None:
     # they look at what the run watches already, or act on other steps
     assert silent == {
         "cleanup",
+        "scenario",
         "await_cordon",
         "await_detection",
         "await_drain",
