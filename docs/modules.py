@@ -34,6 +34,8 @@ def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
 def _said(path: Path) -> str | None:
     if path.suffix == ".py" and path.name != "__init__.py":
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    elif path.suffix == ".def":
+        text = " ".join(re.findall(r"^# ?(.*)", path.read_text(encoding="utf-8"), re.MULTILINE)[:4])
     elif path.suffix in (".c", ".h", ".S"):
         comment = COMMENT.match(path.read_text(encoding="utf-8"))
         text = comment and re.sub(r"\n \* ?", "\n", comment[1]).strip()

@@ -1,4 +1,4 @@
-"""The requests that a run sends to its target: one request function, one rule for what a good answer is.
+"""The requests that a run sends to its target: what counts as a good answer, a failed request, or the path's failure.
 
 A good answer is HTTP 200 with a finish_reason and no error event: Dynamo reports a worker's death inside a stream
 that began with 200 and ends with [DONE] (reference/dynamo-local.md), so status alone proves nothing. A failure of the

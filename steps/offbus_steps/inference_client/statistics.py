@@ -1,4 +1,4 @@
-"""Percentiles, success rates and the availability of a series of answers. Pure."""
+"""Percentiles, success rates and the availability of a series of answers that `requests` has judged. Pure."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Checks before anything is changed: is the server reachable, are the permissions of a drill granted, are agents ready?
+"""Checks before anything is changed: is the server reachable, which declared rights are missing, are agents ready?
 
 Each permission is checked by a SelfSubjectAccessReview, concurrently, so that every missing verb is named. Changes
 nothing. Every refusal is CouldNotRun.
