@@ -51,7 +51,7 @@ test-long: $(STAMPS)/dev $(STAMPS)/native  ## Run what takes a night: 10,000 ran
 	@OFFBUS_LAWS=10000 $(BIN)/python -m pytest -q tests/engine/test_laws.py
 	@OFFBUS_XIDS=all $(BIN)/python -m pytest -q tests/drill/test_xids_play.py tests/drill/test_matrix_of_xids.py
 	@OFFBUS_UNSCALED=1 $(BIN)/python -m pytest -q tests/steps/inject/test_nothing_lives_on.py -k own_times
-	@OFFBUS_MUTATED=100000 $(BIN)/python -m pytest -q $(SPREAD) --dist load tests/language/syntax/test_mutated_files.py
+	@OFFBUS_SCENARIOS=100000 $(BIN)/python -m pytest -q $(SPREAD) --dist load tests/language/syntax/test_mutated_files.py
 	@$(BIN)/python -m tests.kits.fuzz.run --seconds 600 $(ARGS)
 
 fuzz: $(STAMPS)/dev $(STAMPS)/native  ## Fuzz every reader of outsiders' bytes for 20 s (ARGS="--seconds 60 journal sse")
