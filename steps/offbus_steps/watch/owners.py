@@ -62,7 +62,11 @@ class Owners:
         return False
 
     def why_not(self, first: Controller | None, workload: Ref) -> str:
-        """Why a pod with this controller is none of the workload's, in words; "" where its chain leads there."""
+        """Why a pod with this controller is none of the workload's, in words; "" where its chain leads there.
+
+        Also "" where a link is not there: the garbage collector deletes such a pod, be it a stranger's or the last of a
+        workload that was deleted before its controllers were read.
+        """
         if first is None:
             return "it has no controller"
         if first.kind not in (makers := MAKERS[workload.kind]):
@@ -72,7 +76,7 @@ class Owners:
             return ""
         if last.uid in self._above or last.kind not in BETWEEN[workload.kind]:
             return f"its chain of controllers ends with {last}"
-        return f"there is no {last} with the uid that it names"
+        return ""
 
     async def learn(
         self, objects: Objects, target: Target, firsts: Collection[Controller | None], version: str = ""

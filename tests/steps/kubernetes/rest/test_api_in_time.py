@@ -26,7 +26,7 @@ from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.kubernetes.rest.watch_stream import ASKED_S, SLACK_S, events_after
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
-from offbus_steps.port import Forbidden, PortError, Ref, Silent, Unavailable
+from offbus_steps.port import Forbidden, Object, PortError, Ref, Silent, Unavailable
 from tests.kits.full_server import full_server
 from tests.kits.steps.timed_api import Answer, TimedServer, agents_pod, agents_set, answering
 from tests.kits.steps.timed_port import deployment, pod
@@ -205,7 +205,20 @@ async def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_paus
 
 
 TO = Ref("Deployment", "web", "drill")
-READY = pod("web-1", "web", "node-1")
+
+
+def made_by(kind: str, name: str, made: Object) -> Object:
+    """With a uid and a controller of that kind; a uid is the object's name."""
+    reference = {"kind": kind, "name": name, "uid": name, "controller": True}
+    metadata = made["metadata"] | {
+        "uid": made["metadata"]["name"],
+        "ownerReferences": [reference] if kind else [],
+    }
+    return made | {"metadata": metadata}
+
+
+SET = made_by("Deployment", "web", {"metadata": {"name": "web-set", "namespace": "drill"}})
+READY = made_by("ReplicaSet", "web-set", pod("web-1", "web", "node-1"))
 SECRET = {"data": {"token": "dG9rZW4="}}
 
 
@@ -215,12 +228,14 @@ def cluster(call: str) -> Answer | None:
     if "/proxy" in path:
         return None
     if path.endswith("/deployments/web"):
-        return Answer(body=deployment("web", 1))
+        return Answer(body=made_by("", "", deployment("web", 1)))
     if path.endswith("/namespaces/offbus-system/pods"):
         return Answer(body={"metadata": {"resourceVersion": "1"}, "items": [agents_pod("node-1")]})
     if "/namespaces/offbus-system/pods/" in path:
         return Answer(body=agents_pod("node-1"))
-    found = {"pods": [READY], "services": [], "daemonsets": [agents_set()]}.get(path.rpartition("/")[2])
+    found = {"pods": [READY], "replicasets": [SET], "services": [], "daemonsets": [agents_set()]}.get(
+        path.rpartition("/")[2]
+    )
     if found is not None:
         return Answer(body={"metadata": {"resourceVersion": "1"}, "items": found})
     return Answer(body=SECRET if "/secrets/" in path else {})
