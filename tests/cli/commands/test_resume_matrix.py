@@ -187,6 +187,22 @@ def test_a_cell_that_passed_elsewhere_is_played_again(commands: Commands) -> Non
     assert (third.returncode, third.stderr, len(runs_of(commands))) == (0, "", 4)
 
 
+def test_a_cell_that_passed_on_another_cluster_of_the_same_name_is_played_again(commands: Commands) -> None:
+    """The same options mean another cluster when a kubeconfig's current context has changed."""
+    cluster = commands.folder / "cluster"
+    file = scenario(commands, "{n: [1, 2]}")
+    call = ("run", file, "--env-set", f"asks={cluster}")
+    cluster.write_text("A")
+    assert commands.call(*call).returncode == 0
+    same = commands.call(*call, "--resume", played(commands))
+    assert (same.returncode, same.stderr, len(runs_of(commands))) == (0, "", 2)
+    cluster.write_text("B")
+    again = commands.call(*call, "--resume", played(commands))
+    assert again.returncode == 0
+    assert "2 cells that passed are played again: n-1, n-2" in again.stderr
+    assert len(runs_of(commands)) == 4
+
+
 def test_what_is_told_of_a_cell_that_passed_is_what_its_journal_says(commands: Commands) -> None:
     file = scenario(commands, "{n: [1, 2]}", expect="inputs.n != 2")
     assert commands.call("run", file).returncode == 1

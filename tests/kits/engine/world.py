@@ -64,7 +64,7 @@ class WorldOptions(Options):
     wrapped: bool = False
     """Whether another environment stands around it."""
     asks: str = ""
-    """A file that is read for its identity: a pipe makes that take as long as a test wants."""
+    """A file with more of its identity: a pipe makes that take as long as a test wants."""
 
 
 class WorldGuards(Guards):
@@ -159,9 +159,8 @@ class WorldOpener:
         yield World(self.storage or InFile(Path(state["path"])), run)
 
     def identity(self, options: WorldOptions) -> str:
-        if options.asks:
-            Path(options.asks).read_text()
-        return f"world:{options.path}"
+        more = Path(options.asks).read_text() if options.asks else ""
+        return f"world:{options.path}{more}"
 
 
 def world_type(storage: Storage | None = None) -> EnvironmentType:
