@@ -5,16 +5,18 @@ have been restored over the folder of a play. What `matrix.json` says of a cell 
 only if both hold, and then all that is told of the cell comes from its run's journal:
 
 - This user's offbus noted on this machine that the cell passed (offbus.run_origin), by the real path of the matrix's
-  folder: of which play, with which inputs, in which run, with which journal; and with which options of its environment,
-  for what passed on one cluster has not passed on another.
+  folder: of which play, with which inputs, in which run, with which journal; and with which options of its environment.
 - The folder of that run is this user's alone, and its journal is the one that was noted and folds to a run of this
   scenario and this cell with these inputs that has passed and left nothing behind.
+
+And it passed where it would be played now, for what passed on one cluster has not passed on another: the same options
+may mean another one. An environment that each run makes for itself has another identity whenever it is asked.
 
 The cells of a play are noted as it begins. Of a play that is not noted no cell is believed, and its file may hold none
 but those that are to be played now.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +38,7 @@ from offbus.runs import RunFolder
 __all__ = ["note_passed", "note_play", "passed_before", "refuse_other"]
 
 UNSHOWN = "no run that was played here, by this user, shows it"
-ELSEWHERE = "it passed with other options of its environment"
+ELSEWHERE = "it passed in another environment, or with other options of it"
 
 
 def note_play(folder: OpenRun, report: MatrixReport) -> None:
@@ -54,20 +56,34 @@ def note_passed(
 
 
 def passed_before(
-    folder: OpenRun, report: MatrixReport, scenarios: Sequence[Scenario]
+    folder: OpenRun,
+    report: MatrixReport,
+    scenarios: Sequence[Scenario],
+    identity_of: Callable[[Scenario], str],
 ) -> Iterator[tuple[CellReport, Report | str]]:
-    """Each cell that is said to have passed, with the report of its run, or why it has to be played again."""
+    """Each cell that is said to have passed, with the report of its run, or why it has to be played again.
+
+    `identity_of` is that of the environment in which a scenario would be played now; it may raise OffbusError.
+    """
     by_cell = {one.cell.id: one for one in scenarios if one.cell is not None}
+    identities: dict[str, frozenset[str]] = {}
     for cell in report.cells:
-        if cell.passed:
-            found = _shown(folder, report, cell)
-            scenario = by_cell.get(cell.id)
-            if found is None:
-                yield cell, UNSHOWN
-            elif scenario is not None and not noted(folder.path, _options(cell, scenario)):
+        if not cell.passed:
+            continue
+        shown, scenario = _shown(folder, report, cell), by_cell.get(cell.id)
+        if shown is None:
+            yield cell, UNSHOWN
+            continue
+        found, identity = shown
+        if scenario is not None:
+            options = _options(cell, scenario)
+            if (asked := options["options"]) not in identities:
+                identities[asked] = frozenset((identity_of(scenario), identity_of(scenario)))
+            its_own = len(identities[asked]) > 1
+            if not noted(folder.path, options) or not (its_own or identity in identities[asked]):
                 yield cell, ELSEWHERE
-            else:
-                yield cell, found
+                continue
+        yield cell, found
 
 
 def refuse_other(folder: OpenRun, report: MatrixReport, scenarios: Sequence[Scenario]) -> None:
@@ -96,20 +112,20 @@ def refuse_other(folder: OpenRun, report: MatrixReport, scenarios: Sequence[Scen
         )
 
 
-def _shown(folder: OpenRun, report: MatrixReport, cell: CellReport) -> Report | None:
-    """The report of the run that shows that a cell passed."""
+def _shown(folder: OpenRun, report: MatrixReport, cell: CellReport) -> tuple[Report, str | None] | None:
+    """The report of the run that shows that a cell passed, and the identity of its environment."""
     try:
         with opened(RunFolder(Path(cell.folder or ""))) as run:
             if not noted(folder.path, _passed(report, cell, run)):
                 return None
-            found = fold(read_journal(run.journal, run.opener).events)
+            found, identity = fold(read_journal(run.journal, run.opener).events), run.identity
     except (OffbusError, OSError, ValueError):
         return None
     same = (found.run, found.digest, found.cell, found.inputs) == (
         cell.run, report.digest, cell.id, cell.inputs,
     )  # fmt: skip
     clean = found.complete and found.exit == Exit.PASSED and not found.residue
-    return found if same and clean and found.verdict == "passed" else None
+    return (found, identity) if same and clean and found.verdict == "passed" else None
 
 
 def _play(report: MatrixReport) -> Mapping[str, Any]:

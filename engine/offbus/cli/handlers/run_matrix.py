@@ -98,7 +98,7 @@ def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exi
 def _look_back(folder: OpenRun, report: MatrixReport, loaded: Loaded) -> None:
     """Keep what an earlier play has shown; say which cells passed, as the report has it, and count as not played."""
     unshown: dict[str, list[str]] = {}
-    for cell, found in passed_before(folder, report, loaded.scenarios):
+    for cell, found in passed_before(folder, report, loaded.scenarios, identity_of):
         if isinstance(found, str):
             cell.not_played(found)
             unshown.setdefault(found, []).append(cell.id)
