@@ -9,8 +9,8 @@ newest projections stay right, and those who wait for a state of the world are w
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, TypeVar
 
 import anyio
 
@@ -27,6 +27,8 @@ ROOM = 512 << 20
 """Bytes of what is observed in a run: 500,000 updates of usual pods, so half an hour of 250 changes/s."""
 WEIGHT = 1024
 """Bytes of an update of a usual pod, without the texts that others write into it."""
+ITEM = 64
+"""Bytes of each thing in a tuple besides its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Observations:
     def seed(self, projection: Projection) -> None:
         """Add an object from the first list: that is not a transition and not in the log."""
         self._projections[projection.ref] = projection
+        self.room -= _weight(projection)
 
     def append(
         self, ref: Ref, was: Projection | None, now: Projection | None, transitions: tuple[Transition, ...]
@@ -224,16 +227,17 @@ def _put(projections: dict[Ref, Projection], ref: Ref, projection: Projection | 
 
 def _weight(projection: Projection | None) -> int:
     """Bytes that an update takes: what it was is what the update before it was to be."""
-    if isinstance(projection, NodeProjection):
-        conditions = sum(len(kind) + len(reason) for kind, (_, reason) in projection.conditions.items())
-        return WEIGHT + conditions + _length(projection.labels) + _length(projection.annotations)
-    if isinstance(projection, PodProjection):
-        containers = sum(len(one.name) + len(one.reason) + WEIGHT // 8 for one in projection.containers)
-        by = projection.controller
-        owner = 0 if by is None else len(by.kind) + len(by.name) + len(by.uid)
-        return WEIGHT + containers + owner + _length(projection.labels) + sum(map(len, projection.devices))
-    return WEIGHT
+    return WEIGHT + _length(projection)
 
 
-def _length(texts: Mapping[str, str]) -> int:
-    return sum(len(key) + len(value) for key, value in texts.items())
+def _length(value: Any) -> int:
+    """The texts in a value, and something for each thing that holds them: every field, for strangers write them all."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_length(key) + _length(one) for key, one in value.items())
+    if isinstance(value, tuple | frozenset):
+        return ITEM * len(value) + sum(map(_length, value))
+    if is_dataclass(value):
+        return sum(_length(getattr(value, field)) for field in value.__dataclass_fields__)
+    return 0

@@ -9,6 +9,7 @@ import pytest
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref
+from offbus_steps.watch.event_log import ROOM as ROOM_OF_A_RUN
 from offbus_steps.watch.event_log import Observations, World
 from offbus_steps.watch.projections import project
 from tests.kits.steps.timed_port import node, timed_bench
@@ -48,8 +49,42 @@ def contained(text: str) -> Object:
     }
 
 
-@pytest.mark.parametrize("make", [marked, conditioned, labelled, contained])
-def test_a_long_text_takes_as_much_room_as_it_is_long(make: Any) -> None:
+def status_of(text: str) -> Object:
+    one = node("node-1")
+    one["status"] = {"conditions": [{"type": "Ready", "status": text}]}
+    return one
+
+
+def tainted(text: str) -> Object:
+    one = node("node-1")
+    one["spec"] = {"taints": [{"key": "k", "value": text, "effect": "NoSchedule"}]}
+    return one
+
+
+def phased(text: str) -> Object:
+    return labelled("l") | {"status": {"phase": text}}
+
+
+def requesting(text: str) -> Object:
+    """Kinds of GPUs without end."""
+    names = [f"nvidia.com/mig-{text[:6]}-{number}" for number in range(len(text) // 24)]
+    limits = dict.fromkeys(names, "1")
+    return labelled("l") | {"spec": {"containers": [{"name": "c", "resources": {"limits": limits}}]}}
+
+
+def repairing(text: str) -> Object:
+    uuids = [f"GPU-{text[:6]}-{number}" for number in range(len(text) // 20)]
+    return {
+        "kind": "GPUReset",
+        "metadata": {"name": "maintenance-r", "labels": dict([names.MANAGED_BY])},
+        "spec": {"nodeName": "node-1", "selector": {"uuids": uuids}},
+    }
+
+
+@pytest.mark.parametrize(
+    "make", [marked, conditioned, labelled, contained, status_of, tainted, phased, requesting, repairing]
+)
+def test_what_is_long_takes_room_whatever_field_it_is_in(make: Any) -> None:
     log = Observations()
     log.room = ROOM
     fits = []
@@ -57,10 +92,18 @@ def test_a_long_text_takes_as_much_room_as_it_is_long(make: Any) -> None:
         now = project(make(f"{number:06}" + "x" * LONG))
         assert now is not None
         fits.append(log.append(now.ref, log.world.projections.get(now.ref), now, ()))
-    assert 5 <= fits.count(True) <= 40
+    assert 1 <= fits.count(True) < 100
     assert fits == sorted(fits, reverse=True), "after one that has no room another has"
     assert log.mark() == fits.count(True)
     assert list(log.world.projections.values()) == [now], "what is newest is known"
+
+
+def test_what_is_there_at_first_takes_room_too() -> None:
+    log = Observations()
+    first = project(marked("x" * LONG))
+    assert first is not None
+    log.seed(first)
+    assert log.room <= ROOM_OF_A_RUN - LONG
 
 
 @in_virtual_time
