@@ -80,6 +80,18 @@ def test_what_conditions_ask_of_a_large_cluster_is_evaluated(text: str) -> None:
     assert compiled(text, pods=types.NAMED["list"]).evaluate(Scope(inputs={"pods": PODS}))
 
 
+@pytest.mark.parametrize("call", ["min(l)", "max(l)", "l.quantile(0.5)"])
+def test_reading_a_list_costs_what_it_has_each_time_that_it_is_read(call: str) -> None:
+    """Each call has the whole list, which is made of Python's objects first."""
+    nested = types.NAMED["list"]
+    held = [[1.0] * 1000]
+    one = compiled(f"inputs.l.all(l, l.all(x, {call} >= 0.0))", l=nested)
+    assert one.evaluate(Scope(inputs={"l": [[1.0] * 100]}))
+    many = compiled(f"inputs.l.all(l, l.all(x, {' && '.join([f'{call} >= 0.0'] * 100)}))", l=nested)
+    with pytest.raises(EvaluationError, match="may make more than"):
+        many.evaluate(Scope(inputs={"l": held}))
+
+
 def grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Lists of texts, made of such lists by all that makes values."""
     return st.one_of(
