@@ -122,7 +122,10 @@ def _function(cel: Any, name: str) -> Any:
         return cel.FunctionDecl(name, [whole])
     if name == "quantile":
         return cel.FunctionDecl(name, _of_lists(cel, name, numbers, [of.DOUBLE], _quantile, member=True))
-    extreme: Callable[..., Any] = min if name == "min" else max
+
+    def extreme(*values: Any) -> Any:
+        return (min if name == "min" else max)(_ordered(f"{name}()", values))
+
     several = [
         _overload(cel, f"offbus_{name}_{number}_{kind.name()}", kind, [kind] * number, extreme)
         for kind in (*numbers, of.DURATION, of.TIMESTAMP)
@@ -130,7 +133,7 @@ def _function(cel: Any, name: str) -> Any:
     ]
 
     def of_list(values: Any) -> Any:
-        return extreme(_numbers(f"{name}()", values))
+        return extreme(*_numbers(f"{name}()", values))
 
     return cel.FunctionDecl(name, [*several, *_of_lists(cel, name, numbers, [], of_list)])
 
@@ -207,8 +210,15 @@ def _numbers(said: str, values: Any) -> list[int | float]:
     return found
 
 
+def _ordered(said: str, values: Sequence[Any]) -> Sequence[Any]:
+    """NaN is neither larger nor smaller than a number: which one is found would depend on where it stands."""
+    if any(value != value for value in values):  # true of NaN alone
+        raise ValueError(f"{said} of what is no number (NaN)")
+    return values
+
+
 def _quantile(values: Any, share: float) -> int | float:
-    found = sorted(_numbers("quantile()", values))
+    found = sorted(_ordered("quantile()", _numbers("quantile()", values)))
     if not 0 < share <= 1:
         raise ValueError(f"quantile({share}): it must be greater than 0 and at most 1")
     return found[max(0, math.ceil(len(found) * share) - 1)]

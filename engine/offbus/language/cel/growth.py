@@ -25,10 +25,12 @@ MOST_TOGETHER = 1 << 26
 """Units that the expressions of one file may make that are evaluated when it is loaded: it keeps their values."""
 MACROS = frozenset(("all", "exists", "exists_one", "map", "filter"))
 SCALAR = frozenset((
-    "bool", "contains", "double", "duration", "endsWith", "has", "int", "matches", "max", "min", "quantile", "seconds",
-    "size", "startsWith", "timestamp", "type", "uint",
+    "bool", "contains", "double", "duration", "endsWith", "has", "int", "matches", "seconds", "size", "startsWith",
+    "timestamp", "type", "uint",
 ))  # fmt: skip
 """Functions whose value is small whatever they are given; of others it is taken to be all that they are given."""
+READERS = frozenset(("max", "min", "quantile"))
+"""Ours, whose value is small: but each call makes a Python object of all that it is given (`arithmetic`)."""
 
 
 class TooLargeError(ValueError):
@@ -202,6 +204,9 @@ class _Reader:
             return self._macro(name, target, local)
         given = _together([target, *self._list(local)])
         if name in SCALAR:
+            return SMALL
+        if name in READERS:
+            self._make(given.whole)
             return SMALL
         if name in self._functions:
             given = self._functions[name]
