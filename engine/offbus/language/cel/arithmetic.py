@@ -16,7 +16,7 @@ implementation answers for all, under a type that no expression has, and the oth
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from offbus.findings.codes import Code
 from offbus.language.cel import types
@@ -25,6 +25,8 @@ from offbus.language.cel.trouble import Trouble
 from offbus.language.cel.vocabulary import Bound
 
 __all__ = ["FUNCTIONS", "OPERATORS", "additions", "surprises", "used_in"]
+
+T = TypeVar("T")
 
 FUNCTIONS = frozenset(("min", "max", "seconds", "quantile"))
 OPERATORS: Mapping[str, str] = {"/": "divide", "*": "multiply"}
@@ -210,7 +212,7 @@ def _numbers(said: str, values: Any) -> list[int | float]:
     return found
 
 
-def _ordered(said: str, values: Sequence[Any]) -> Sequence[Any]:
+def _ordered(said: str, values: Sequence[T]) -> Sequence[T]:
     """NaN is neither larger nor smaller than a number: which one is found would depend on where it stands."""
     if any(value != value for value in values):  # true of NaN alone
         raise ValueError(f"{said} of what is no number (NaN)")
