@@ -5,7 +5,6 @@ from contextlib import suppress
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Gone, NotFound, Object, Objects, Ref, Silent, WatchType
 from offbus_steps.workloads import pods
-from offbus_steps.workloads.controllers import controller
 from offbus_steps.workloads.target import Target
 
 __all__ = ["target_objects", "until_gone"]
@@ -16,16 +15,8 @@ async def target_objects(cluster: Cluster, target: Target) -> list[Object]:
     kubelet created. Raises NotFound when the target is gone."""
     uid = (await cluster.port.objects.get(target.ref))["metadata"]["uid"]
     listing = await cluster.port.objects.list("Pod", namespace=target.namespace, labels=target.selector_text)
-    owners = cluster.log.world.owners
-    await owners.learn(
-        cluster.port.objects, target, set(map(controller, listing.items)), listing.resource_version
-    )
-    return [
-        one
-        for one in listing.items
-        if owners.lead(controller(one), target.ref, uid)
-        and not (pods.is_terminating(one) or pods.is_finished(one) or pods.is_of_kubelet(one))
-    ]
+    own = await cluster.log.world.owners.its_pods(cluster.port.objects, target, uid, listing)
+    return [one for one in own if not (pods.is_terminating(one) or pods.is_finished(one))]
 
 
 async def until_gone(objects: Objects, ref: Ref, uid: str) -> None:

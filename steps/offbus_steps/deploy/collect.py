@@ -28,7 +28,6 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.deploy.redaction import BOOKKEEPING, Redaction, Steps, TooManyValues
 from offbus_steps.port import NotFound, Object, PortError, Ref
 from offbus_steps.workloads import pods
-from offbus_steps.workloads.controllers import controller
 from offbus_steps.workloads.gpus import gpu_containers, main_container
 from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.target import Target
@@ -116,16 +115,10 @@ class _Collector:
         objects, target, owners = self.cluster.port.objects, self.target, self.cluster.log.world.owners
         try:
             found = await objects.list("Pod", namespace=target.namespace, labels=target.selector_text)
-            makers = set(map(controller, found.items))
-            await owners.learn(objects, target, makers, found.resource_version)
+            own = await owners.its_pods(objects, target, uid, found)
         except PortError as err:
             self.lacks("pods", err)
             return []
-        own = (
-            one
-            for one in found.items
-            if owners.lead(controller(one), target.ref, uid) and not pods.is_of_kubelet(one)
-        )
         return sorted(own, key=lambda one: str(one["metadata"]["name"]))
 
     async def logs(self, pod: Object) -> None:

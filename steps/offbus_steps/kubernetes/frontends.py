@@ -19,9 +19,8 @@ from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.port import PortError, Ref
 from offbus_steps.watch.owners import Owners
-from offbus_steps.workloads.controllers import controller
 from offbus_steps.workloads.labels import selector_text
-from offbus_steps.workloads.pods import containers, is_of_kubelet, is_ready
+from offbus_steps.workloads.pods import containers, is_ready
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -64,19 +63,9 @@ class Frontends:
             labels = {**workload.selector, **workload.frontend_labels}
             selector = selector_text(labels, workload.expressions)
             found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
-            await self._owners.learn(
-                self._objects,
-                Target.of(workload, port=port),
-                set(map(controller, found.items)),
-                found.resource_version,
-            )
-            ready = sorted(
-                one["metadata"]["name"]
-                for one in found.items
-                if is_ready(one)
-                and not is_of_kubelet(one)
-                and self._owners.lead(controller(one), to, workload.obj["metadata"]["uid"])
-            )
+            target, uid = Target.of(workload, port=port), workload.obj["metadata"]["uid"]
+            own = await self._owners.its_pods(self._objects, target, uid, found)
+            ready = sorted(one["metadata"]["name"] for one in own if is_ready(one))
             known = self._pods[to] = _Pods(ready, now)
         names = known.names
         if not names:

@@ -23,9 +23,10 @@ labels alone decide, and that is told, too.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from offbus_steps.port import Forbidden, Invalid, NotFound, Objects, Ref
+from offbus_steps.port import Forbidden, Invalid, NotFound, Object, ObjectList, Objects, Ref
 from offbus_steps.watch.scope import number_of
 from offbus_steps.workloads.controllers import BETWEEN, LABELLED, MAKERS, Controller, controller
+from offbus_steps.workloads.pods import is_of_kubelet
 from offbus_steps.workloads.target import Target
 
 __all__ = ["Owners"]
@@ -91,6 +92,15 @@ class Owners:
             for kind in sorted(kinds):
                 await self._read(objects, target, kind)
         return bool(read)
+
+    async def its_pods(self, objects: Objects, target: Target, uid: str, listed: ObjectList) -> list[Object]:
+        """Of pods that a list of the target's labels gave, those of the workload with this uid, and no kubelet's."""
+        await self.learn(objects, target, set(map(controller, listed.items)), listed.resource_version)
+        return [
+            one
+            for one in listed.items
+            if self.lead(controller(one), target.ref, uid) and not is_of_kubelet(one)
+        ]
 
     async def learn_again(self, objects: Objects, target: Target) -> None:
         """The workload is another one now, which may have adopted what the one before it left."""
