@@ -103,14 +103,19 @@ class Reaper:
             shutil.rmtree(base)
 
     async def _free(self, expired: ExpiredLease) -> None:
-        """Its owner died before it recorded anything, so before it could change anything: free the cluster."""
+        """Its owner died before it recorded anything, so before it could change anything: free the cluster.
+
+        A SIGTERM waits for it, as for a recovery: one in the middle would leave the Lease with a reaper that has
+        ended, for a whole duration, or a cluster freed with no line that says so.
+        """
         if expired.lease is None:
             return
         holder = holder_of(expired.run, expired.epoch + 1)
         lease = RunLease(self.port.objects, self.options.agent_namespace, holder)
-        await lease.take_over("", expired=expired.lease["metadata"]["resourceVersion"])
-        await lease.give_up()
-        structlog.get_logger().info("freed", run=expired.run, why="its owner had recorded nothing")
+        with anyio.CancelScope(shield=True):
+            await lease.take_over("", expired=expired.lease["metadata"]["resourceVersion"])
+            await lease.give_up()
+            structlog.get_logger().info("freed", run=expired.run, why="its owner had recorded nothing")
 
 
 def _log_event(log: Any, event: Event) -> None:
