@@ -1,4 +1,4 @@
-/* Decides which calls a fault answers, and with which of its two codes, one for each library.
+/* Decides which calls a fault answers, with which of its two codes, and says on stderr which was the first.
  *
  * It is asked while something is armed, or when the real function of a call is not known yet.
  *

@@ -5,11 +5,12 @@ import json
 
 import pytest
 
+from offbus.colour import wants_colour
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding, Position, Severity, in_order
-from offbus.findings.render_text import render, wants_colour
+from offbus.findings.render_text import render
 from offbus.findings.suggest import closest
 
 
@@ -113,8 +114,9 @@ class Terminal(io.StringIO):
         (Terminal(), {"NO_COLOR": ""}, True),
         (Terminal(), {"TERM": "dumb"}, False),
         (io.StringIO(), {}, False),
+        (io.StringIO(), {"FORCE_COLOR": "1"}, True),
     ],
-    ids=["terminal", "NO_COLOR", "empty NO_COLOR", "dumb terminal", "pipe"],
+    ids=["terminal", "NO_COLOR", "empty NO_COLOR", "dumb terminal", "pipe", "FORCE_COLOR"],
 )
 def test_when_colour_is_wanted(stream: io.StringIO, environ: dict[str, str], wanted: bool) -> None:
     assert wants_colour(stream, environ) is wanted

@@ -68,6 +68,13 @@ def test_environment_is_expanded_in_order_and_may_look_at_the_pod() -> None:
     assert env == {"GIVEN": "/given", "EARLY": "$(LATE)", "LATE": "/given/late", "NAME": "p", "APP": "p"}
 
 
+def test_all_entries_of_a_config_map_are_variables_with_their_prefix() -> None:
+    maps = {"a": {"data": {"X": "1"}}, "b": {"data": {"X": "2", "Y": "3"}}}
+    sources = [{"configMapRef": {"name": "a"}}, {"configMapRef": {"name": "b"}, "prefix": "B_"}]
+    env = container_env(stored(), {"name": "main", "envFrom": sources}, {}, lambda ref: maps[ref.name])
+    assert env == {"X": "1", "B_X": "2", "B_Y": "3"}
+
+
 def test_a_containers_library_path_comes_before_the_drivers() -> None:
     container = {"name": "main", "env": [{"name": "LD_LIBRARY_PATH", "value": "/own"}]}
     env = container_env(stored(), container, {"LD_LIBRARY_PATH": "/driver"}, lambda _: None)

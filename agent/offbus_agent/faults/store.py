@@ -9,6 +9,7 @@ the latest 1,000 runs: nobody has to recover for the file to stay small. It know
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -158,7 +159,8 @@ class Store:
             del self._content.epochs[run]
 
     def _put_aside(self, why: str) -> str:
-        aside = self._path.with_suffix(f".unreadable-{os.getpid()}")
+        # A number of this process would not do: an agent's is 1 in each container.
+        aside = self._path.with_suffix(f".unreadable-{secrets.token_hex(4)}")
         self._path.replace(aside)
         return f"cannot parse {self._path} ({why}); renamed to {aside.name}, starting without faults"
 

@@ -1,18 +1,12 @@
 """Findings for people: position, code, message, code frame with caret, what to do. It prints nothing itself."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from offbus.findings.model import Finding, Severity
 from offbus.printable import MARKED_COMMAND, printable
 
-__all__ = ["render", "wants_colour"]
-
-
-def wants_colour(stream: Any, environ: Mapping[str, str]) -> bool:
-    """Whether to colour what goes to `stream`: a terminal, unless NO_COLOR is set to anything (no-color.org)."""
-    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb" and bool(stream.isatty())
+__all__ = ["render"]
 
 
 _RED, _YELLOW, _BLUE, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"

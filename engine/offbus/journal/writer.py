@@ -1,4 +1,6 @@
-"""Appends events to a journal file. One writer per journal: the process that holds the run's lock.
+"""Appends events to a journal file, and leaves out what exceeds a subject's share of it.
+
+One writer per journal: the process that holds the run's lock.
 
 Every event is one write(2); events that a later undo depends on are fsynced before `append` returns. When a write
 or fsync fails, the journal is *broken*: events that must be durable are refused with JournalError (so nothing more

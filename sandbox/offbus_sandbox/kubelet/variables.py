@@ -27,7 +27,8 @@ def container_env(
     """
     env = dict(given)
     for source in container.get("envFrom") or ():
-        env.update(config_data(pod, source.get("configMapRef") or {}, read))
+        found = config_data(pod, source.get("configMapRef") or {}, read)
+        env.update({f"{source.get('prefix', '')}{name}": value for name, value in found.items()})
     for entry in container.get("env") or ():
         env[entry["name"]] = value_of(entry, pod, env, read)
     if LIBRARY_PATH in given and env[LIBRARY_PATH] != given[LIBRARY_PATH]:

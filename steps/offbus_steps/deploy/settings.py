@@ -20,9 +20,17 @@ from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["with_settings"]
 
-MODEL_FLAGS = ("--model", "--model-path", "--served-model-name", "--model-name")
+MODEL_FLAGS = (
+    "--model",
+    "--model-path",
+    "--served-model-name",
+    "--model-name",
+    "--model_path",
+    "--served_model_name",
+)
 MODEL_ENV = frozenset({"MODEL_PATH", "SERVED_MODEL_NAME", "DYN_MODEL_NAME", "MODEL_NAME"})
-PARALLEL_FLAGS = ("--tensor-parallel-size", "--tp-size", "--tp", "-tp")
+PARALLEL_FLAGS = ("--tensor-parallel-size", "--tp-size", "--tp", "-tp", "--tp_size", "--tensor_parallel_size")
+"""The spellings of vLLM, SGLang and `trtllm-serve` (underscores; vLLM takes them, too)."""
 
 Path = tuple[Segment, ...]
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from offbus_agent.faults.store import Store
 from offbus_agent.page.control import ControlPage
 from tests.kits.agent.node_world import GPU1, LEASE, OWNER, request
 from tests.kits.watching import wait_until
@@ -126,6 +127,15 @@ class TestRestart:
         assert slots(node) == set()
         assert list(node.state.parent.glob("faults.unreadable-*"))
         assert "starting without faults" in again.stop()[1]
+
+    def test_each_state_that_cannot_be_read_is_kept(self, tmp_path):
+        """Also where each agent has the same process id, as in a container."""
+        for text in ("first", "second"):
+            (tmp_path / "faults.json").write_text(text)
+            with contextlib.closing(Store(tmp_path, "boot")) as store:
+                assert "starting without faults" in str(store.load())
+        kept = tmp_path.glob("faults.unreadable-*")
+        assert sorted(one.read_text() for one in kept) == ["first", "second"]
 
     def test_epochs_survive(self, agents):
         agents.start().refused("/faults/f1/recover", {"run": "run-1", "epoch": 7})

@@ -198,6 +198,18 @@ def test_a_wrong_kubeconfig(offbus, tmp_path, case):
     untouched(tmp_path)
 
 
+def test_a_kubeconfig_without_users_is_a_good_one(offbus, tmp_path):
+    """As `kubectl config view` writes it for a cluster behind a proxy that logs in: the next thing is the server."""
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    config = tmp_path / "config"
+    config.write_text(
+        "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:1'}}],"
+        " contexts: [{name: a, context: {cluster: a}}], users: null, current-context: a}"
+    )
+    result = offbus("run", "x.yaml", "--env", "kubernetes", env={"KUBECONFIG": str(config)})
+    told(result, 3, "cannot connect to the API server")
+
+
 def test_a_kubeconfig_that_is_no_file(offbus, tmp_path):
     (tmp_path / "x.yaml").write_text(SCENARIO)
     os.mkfifo(tmp_path / "pipe")

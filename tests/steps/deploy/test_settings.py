@@ -96,6 +96,15 @@ def test_tensor_parallelism_changes_flag_and_gpus_of_every_engine(example: Examp
     assert str(changed.obj).count("'--tp-size', '8'") == len(example.gpu_parts)
 
 
+@pytest.mark.parametrize("flag", ["--tp_size", "--tensor_parallel_size", "--tp", "-tp"])
+def test_each_engines_own_spelling_of_the_flag_is_changed(flag: str) -> None:
+    obj = agg()
+    main = obj["spec"]["services"]["worker"]["extraPodSpec"]["mainContainer"]
+    main["args"] = ["serve", "m", flag, "1"]
+    found = containers(with_settings(obj, Settings(tensor_parallel=2)))["worker"]
+    assert found["args"] == ["serve", "m", flag, "2"]
+
+
 def test_an_engine_without_the_flag_gets_it() -> None:
     found = containers(with_settings(agg(), Settings(tensor_parallel=2)))["worker"]
     assert found["args"] == ["--model", "Qwen/Qwen3-0.6B", "--tensor-parallel-size", "2"]

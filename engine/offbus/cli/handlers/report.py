@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from offbus.cli.output import say
-from offbus.cli.views.screen import Screen, wants_colour
+from offbus.cli.views.screen import Screen
+from offbus.colour import wants_colour
 from offbus.errors import CouldNotRun, UsageError
 from offbus.journal.reader import Journal, read_journal, told_damage
 from offbus.printable import printable_json

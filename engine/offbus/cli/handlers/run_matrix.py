@@ -24,7 +24,8 @@ from offbus.cli.handlers.recover import recover_folder
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code, print_error
 from offbus.cli.views.prefixed import Prefixed
-from offbus.cli.views.screen import Screen, wants_colour
+from offbus.cli.views.screen import Screen
+from offbus.colour import wants_colour
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.load import Loaded

@@ -13,12 +13,13 @@ import click
 from offbus import __version__
 from offbus.cli.handlers.overrides import Overrides
 from offbus.cli.output import say
+from offbus.colour import wants_colour
 from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding
 from offbus.findings.render_github import annotations
 from offbus.findings.render_sarif import sarif
-from offbus.findings.render_text import render, wants_colour
+from offbus.findings.render_text import render
 from offbus.printable import printable_json
 
 __all__ = ["check_all", "show_fixes"]

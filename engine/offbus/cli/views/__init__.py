@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from offbus.cli.views.base import BoardView, View
 from offbus.cli.views.run_state import Board
-from offbus.cli.views.screen import Screen, Stream, wants_colour
+from offbus.cli.views.screen import Screen, Stream
+from offbus.colour import wants_colour
 from offbus.journal.events import Event
 from offbus.runner.clock import SystemClock
 

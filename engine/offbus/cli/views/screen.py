@@ -8,14 +8,15 @@
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Protocol, Self
 
+from offbus.colour import is_terminal
 from offbus.report.spans import Line, coloured, plain
 
-__all__ = ["Printer", "Screen", "Stream", "wants_colour"]
+__all__ = ["Printer", "Screen", "Stream"]
 
 
 class Stream(Protocol):
@@ -47,7 +48,7 @@ class Screen:
 
     def isatty(self) -> bool:
         """Whether a terminal is behind it."""
-        return not self.lost and _is_terminal(self._stream)
+        return not self.lost and is_terminal(self._stream)
 
     def fileno(self) -> int:
         """Of the stream; raises OSError when it has none."""
@@ -101,19 +102,3 @@ class Printer:
         while (text := self._queue.get()) is not None:
             self._screen.write(text)
             self._screen.flush()
-
-
-def wants_colour(stream: Stream, environ: Mapping[str, str]) -> bool:
-    """NO_COLOR turns it off, FORCE_COLOR on (no-color.org, force-color.org); else on if the terminal is not dumb."""
-    if environ.get("NO_COLOR"):
-        return False
-    if environ.get("FORCE_COLOR", "0") not in ("", "0"):
-        return True
-    return _is_terminal(stream) and environ.get("TERM") != "dumb"
-
-
-def _is_terminal(stream: Stream) -> bool:
-    try:
-        return stream.isatty()
-    except ValueError:  # closed
-        return False

@@ -44,6 +44,10 @@ def _checked(content: Any) -> dict[str, Any]:
     current = content.get("current-context")
     if current is not None and not isinstance(current, str):
         raise NoKubeconfig(f"current-context is {_kind(current)}, not a text")
+    if (
+        content.get("users") is None
+    ):  # kubectl writes `users: null` where no one logs in (a proxy in between does)
+        content["users"] = []
     for key, holds in LISTS.items():
         entries = content.get(key)
         if not isinstance(entries, list):

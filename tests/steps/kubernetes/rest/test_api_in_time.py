@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from offbus_steps.kubernetes.rest.api import (
     Call,
 )
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
+from offbus_steps.kubernetes.rest.errors import error_of
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.kubernetes.rest.watch_stream import ASKED_S, SLACK_S, events_after
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
@@ -82,6 +85,26 @@ async def test_a_server_that_says_when_is_asked_again_then(tmp_path: Path, call:
     async with answering(tmp_path, until(10, busy)) as (api, server):
         await api.json(call)
     assert server.times() == [0, 7, 14]
+
+
+@pytest.mark.parametrize(
+    ("said", "least_s", "most_s"),
+    [
+        ("7", 7, 7),
+        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 60, 60),
+        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
+        ("soon", 0, 0),
+        ("-7", 0, 0),
+        ("Mon, 30 Nov 2026 20:00:00", 0, 0),
+        (None, 0, 0),
+    ],
+    ids=["seconds", "date", "past date", "no time", "negative", "no zone", "none"],
+)
+def test_how_long_a_server_asks_to_wait(said: str | None, least_s: float, most_s: float) -> None:
+    refusal = error_of(503, None, said, "get Pod")
+    assert isinstance(refusal, Unavailable)
+    assert refusal.after is not None
+    assert least_s <= refusal.after.total_seconds() <= most_s
 
 
 @pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
