@@ -1,7 +1,9 @@
 """Anybody who may create pods in a namespace may give them a target's labels: that makes none of them the target's."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import anyio
 import pytest
@@ -213,31 +215,68 @@ async def test_they_are_no_evidence(tmp_path: Path, owners: Owners) -> None:
     assert not any("web-1" in name for name in [*done.files, *done.missing])
 
 
-@of_a_stranger
-@in_virtual_asyncio_time
-async def test_they_get_no_request_of_a_target_without_a_service(tmp_path: Path, owners: Owners) -> None:
-    web = Ref("Deployment", "web", "drill")
+WEB = Ref("Deployment", "web", "drill")
+SERVICE = {
+    "metadata": {"name": "web"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]},
+}
+"""It sends requests to every ready pod with these labels."""
+
+
+def api_with(listed: list[Object], services: list[Object], **labels: str) -> Callable[[str], Answer]:
+    """An API server that has the Deployment, its ReplicaSet, these pods, and these Services."""
     made = deployment("web", 1)
     made["metadata"]["uid"] = "d"
+    made["spec"]["template"]["metadata"]["labels"] |= labels
     sets = [{"metadata": {"name": "web-1", "uid": "r", "ownerReferences": [owner_reference(made)]}}]
-    listed = [
-        stranger("web-1", [{**one, "uid": "d"} if one["kind"] == "Deployment" else one for one in owners])
-    ]
 
     def says(call: str) -> Answer:
-        path = call.split()[1].partition("?")[0]
+        path, _, query = call.split()[1].partition("?")
         if path.endswith("/deployments/web"):
             return Answer(body=made)
-        items = {"pods": listed, "services": [], "replicasets": sets}.get(path.rpartition("/")[2], [])
+        items = {"pods": listed, "services": services, "replicasets": sets}.get(path.rpartition("/")[2], [])
+        wanted = [
+            tuple(one.split("=")) for one in parse_qs(query).get("labelSelector", [""])[0].split(",") if one
+        ]
+        if path.endswith("/pods"):
+            items = [one for one in items if set(wanted) <= one["metadata"]["labels"].items()]
         return Answer(body={"metadata": {"resourceVersion": "1"}, "items": items})
 
-    async with answering(tmp_path, says) as (api, _):
+    return says
+
+
+@pytest.mark.parametrize("services", [[], [SERVICE]], ids=["without a Service", "behind its Service"])
+@of_a_stranger
+@in_virtual_asyncio_time
+async def test_they_get_no_request_of_the_targets(
+    tmp_path: Path, owners: Owners, services: list[Object]
+) -> None:
+    """What answers well in its place is no proof that the target does: each request goes to a pod of its own."""
+    of_the_target = [{**one, "uid": "d"} if one["kind"] == "Deployment" else one for one in owners]
+    listed = [stranger("web-1", of_the_target)]
+    async with answering(tmp_path, api_with(listed, services)) as (api, _):
         ways = Frontends(api, KubernetesObjects(api, ServedKinds(api)))
         with pytest.raises(PortError, match="has no ready frontend pod"):
-            await ways.path(web, 8000, "/")
+            await ways.path(WEB, 8000, "/")
         listed.append(stranger("web-0", [{**SET, "uid": "r"}]))
-        ways.forget(web)
-        assert "/pods/web-0:8000/" in await ways.path(web, 8000, "/")
+        ways.forget(WEB)
+        for _ in range(3):
+            assert "/pods/web-0:8000/" in await ways.path(WEB, 8000, "/")
+
+
+@in_virtual_asyncio_time
+async def test_of_its_own_pods_those_are_asked_to_which_its_service_sends_and_at_the_port_of_each(
+    tmp_path: Path,
+) -> None:
+    """The name of a port may stand for another number in the pods of each rollout."""
+    service = {**SERVICE, "spec": {**SERVICE["spec"], "selector": {"app": "web", "role": "leader"}}}
+    leader, other = (stranger(name, [{**SET, "uid": "r"}]) for name in ("web-0", "web-1"))
+    leader["metadata"]["labels"]["role"] = "leader"
+    leader["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 9000}]
+    async with answering(tmp_path, api_with([other, leader], [service], role="leader")) as (api, _):
+        ways = Frontends(api, KubernetesObjects(api, ServedKinds(api)))
+        for _ in range(3):
+            assert "/pods/web-0:9000/" in await ways.path(WEB, 8000, "/")
 
 
 @in_virtual_time
