@@ -53,6 +53,22 @@ def test_a_ctrl_c_while_what_was_left_is_recovered_plays_no_cell(commands: Comma
     assert world.read_text() == "{}"
 
 
+def test_a_folder_is_played_by_one_at_a_time(commands: Commands) -> None:
+    """Each would write its own `matrix.json`, and play what the other plays."""
+    file = scenario(commands, "{n: [1], include: [{n: 3, secs: 600.0}]}")
+    process = commands.start("run", file, line="slow      started: wait", times=2)
+    folder = played(commands)
+    was = (folder / "matrix.json").read_text()
+    refused = commands.call("run", file, "--resume", folder)
+    assert refused.returncode == 3
+    assert f"the play {folder} is held by process {process.pid} of" in refused.stderr
+    assert (folder / "matrix.json").read_text() == was
+    process.send_signal(signal.SIGINT)
+    ended(process)
+    assert process.returncode == 130
+    assert commands.call("run", file, "--resume", folder, "--set", "n=1").returncode == 3
+
+
 def test_what_has_passed_is_not_played_again(commands: Commands) -> None:
     file = scenario(commands, "{n: [1, 2, 3]}", expect="inputs.n != 2")
     assert commands.call("run", file).returncode == 1
