@@ -1,6 +1,7 @@
 """What `offbus run` does with a matrix: each cell is a run with a folder and a report of its own; one report of all.
 
-    make the matrix's folder (or open it: --resume) -> recover what an earlier play left -> cells -> matrix.json, table
+    make the matrix's folder (or open it: --resume) and lock it -> recover what an earlier play left -> cells
+    -> matrix.json, table
 
 Each cell is a run like any other: it takes the lock of its environment, which others may use between two cells. A
 signal stops the cells that run, which undo everything, and begins none. What keeps a cell from running (a leftover
@@ -28,6 +29,7 @@ from offbus.cli.views.screen import Screen
 from offbus.colour import wants_colour
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
+from offbus.journal.lock import FileLock
 from offbus.language.load import Loaded
 from offbus.language.scenario import Scenario
 from offbus.matrix.earlier import note_passed, note_play, passed_before, refuse_other
@@ -75,12 +77,13 @@ def run_cells(loaded: Loaded, base: Path, view: str, *, settle: bool, resume: Pa
 
 @contextmanager
 def _folder(base: Path, loaded: Loaded, resume: Path | None) -> Iterator[OpenRun]:
+    """The folder, for one play at a time: each would write its own report of all. Raises HeldElsewhere."""
     if resume is None:
-        with create_folder(base, f"{loaded.scenarios[0].name}-matrix") as folder:
-            yield folder
+        made = create_folder(base, f"{loaded.scenarios[0].name}-matrix")
     else:
-        with opened(RunFolder(resume), files=[FILE]) as folder:
-            yield folder
+        made = opened(RunFolder(resume), files=[FILE])
+    with made as folder, FileLock(folder.lock_file, f"the play {folder.path}", opener=folder.opener):
+        yield folder
 
 
 def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exit:
