@@ -105,7 +105,7 @@ async def kubernetes(target: Target, _: Path) -> AsyncIterator[Traffic]:
     async with aiohttp.ClientSession() as session:
         cluster: Any = Cluster(f"http://127.0.0.1:{target.port}", session)
         api = Api(cluster, Pace(qps=1000, burst=1000))
-        yield KubernetesTraffic(api, Frontends(api, None))  # type: ignore[arg-type]  # a pod needs no look-up
+        yield KubernetesTraffic(api, Frontends(None))  # type: ignore[arg-type]  # a pod needs no look-up
 
 
 both = pytest.mark.parametrize("adapter", [local, kubernetes])
@@ -277,7 +277,7 @@ async def test_a_cookie_of_a_target_is_not_sent_to_the_api_server(tmp_path: Path
     async with serving(b"{}", COOKIES) as target:
         login = written(tmp_path / "kubeconfig", f"http://localhost:{target.port}")
         async with Connection(login) as connection:
-            traffic = KubernetesTraffic(api := Api(connection, Pace(1000, 1000)), Frontends(api, None))  # type: ignore[arg-type]
+            traffic = KubernetesTraffic(api := Api(connection, Pace(1000, 1000)), Frontends(None))  # type: ignore[arg-type]
             for _ in range(2):
                 await ask(traffic, POD, target.port, Question("m", "p", 1, stream=False), 20)
             assert await api.ready()

@@ -13,6 +13,7 @@ from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inference.headers import sent
 from offbus_steps.inference.step_types import AskParams
+from offbus_steps.inference.strangers import note_strangers
 from offbus_steps.inference_client.requests import Asked, Question, ask, model_of
 from offbus_steps.port import PortError
 from offbus_steps.workloads.target import Target
@@ -22,6 +23,7 @@ __all__ = ["ask_frontend", "question_for"]
 
 async def question_for(ctx: Context, cluster: Cluster, target: Target, params: AskParams) -> Question:
     """The question. The target's model is looked up once per run; raises StepError when that fails."""
+    await note_strangers(ctx, cluster, target)
     answers = cluster.answers_of(target.ref)
     headers, secrets = await sent(ctx, params.headers)
     question = Question("", params.prompt, params.max_tokens, params.stream, headers, secrets)

@@ -44,11 +44,11 @@ __all__ = [
 
 ASK_ACCESS = (
     OWNER_ACCESS
-    | access("get create", "Pod", "Service", subresource="proxy")
+    | access("get create", "Pod", subresource="proxy")
     | access("get", *WORKLOAD_KINDS)
     | access("list", "Pod", "Service")
 )
-"""What a request to a target needs: its Service or its pods, and their proxy."""
+"""What a request to a target needs: its Service, to know which of its pods serve, and their proxy."""
 
 
 _LATENCIES: Any = Field(
@@ -185,6 +185,7 @@ LOAD = StepType(
     background=True,
     access=ASK_ACCESS,
     touches="offbus_steps.inference.touches:touches_load",
+    preflight="offbus_steps.inference.strangers:preflight",
     metrics=METRICS,
     examples=("{id: load, uses: load, background: true, with: {rate: 20}}",),
 )
@@ -198,6 +199,7 @@ BASELINE = StepType(
     timeout=timedelta(minutes=5),
     access=TARGET_ACCESS | ASK_ACCESS,
     touches="offbus_steps.inference.touches:touches_frontend",
+    preflight="offbus_steps.inference.strangers:preflight",
     examples=(
         '{id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}',
     ),
@@ -212,6 +214,7 @@ VERIFY_INFERENCE = StepType(
     timeout=timedelta(minutes=2),
     access=TARGET_ACCESS | ASK_ACCESS,
     touches="offbus_steps.inference.touches:touches_frontend_or_node",
+    preflight="offbus_steps.inference.strangers:preflight",
     examples=(
         '{id: works, uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}',
         "{id: fails, uses: verify_inference, with: {expect: failure, node: node-1}}",

@@ -72,6 +72,8 @@ class Answers:
     """The newest fault in which a request failed."""
     answered_in: str = ""
     """The newest fault in which a request was answered well after a failure."""
+    looked_behind: bool = False
+    """Whether it was looked for others that answer the target's clients."""
 
     def since(self, begun_ns: int) -> list[Outcome]:
         """Counted requests (without path errors) that ended after `begun_ns`."""

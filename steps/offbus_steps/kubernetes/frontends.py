@@ -1,26 +1,28 @@
-"""Where a target's requests go: its Service if it has one, else its ready frontend pods in turn.
+"""Where a target's requests go: to its own ready frontend pods, in turn; those that its Service selects if it has one.
 
-A DynamoGraphDeployment's frontend Service is `<name>-frontend` (reference: ai-dynamo/dynamo's operator). A plain
-workload's is the one whose selector its pods match and that leads to the wanted port. Found once for each target and
-port; a target without a Service is looked up again after `FRESH_S`, as kube-proxy's endpoints lag too, among the pods
-that its controllers made. A Service leads to any pod with its labels, a stranger's too: that is where clients' requests
-go.
+A Service leads to any ready pod with the labels of its selector, a stranger's, too, and an EndpointSlice may name any
+address: the answer of such a pod would be taken for the target's, and a broken target for one that has recovered. So a
+request goes through the proxy of a pod that the target's controllers made; the API server's proxy of Services goes
+straight to a pod, too (kubernetes/kubernetes, pkg/registry/core/service/storage: a random ready address).
+`offbus_steps.inference.strangers` tells whom a Service leads to besides.
+
+Workload and Service are looked up once for each target and port, its pods again after `FRESH_S`, and all of it after a
+request that failed.
 """
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 
 from offbus_steps.kubernetes.objects import KubernetesObjects
-from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
-from offbus_steps.port import PortError, Ref
+from offbus_steps.port import Forbidden, Gone, PortError, Ref, Unavailable
 from offbus_steps.watch.owners import Owners
+from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.labels import selector_text
-from offbus_steps.workloads.pods import containers, is_ready
+from offbus_steps.workloads.pods import is_ready
+from offbus_steps.workloads.services import Route, port_in, route_to
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -30,21 +32,22 @@ FRESH_S = 1.0
 
 
 @dataclass(slots=True)
-class _Pods:
-    """Ready frontend pods, and when they were read."""
+class _Way:
+    """Into a target: as what its pods are known, and those that are ready, as they were read last."""
 
-    names: list[str]
+    workload: Workload
+    route: Route
+    pods: list[tuple[str, int]]
+    """Name, and port."""
     at: float
 
 
 class Frontends:
     """The paths to the targets of a run."""
 
-    def __init__(self, api: Api, objects: KubernetesObjects) -> None:
-        self._api = api
+    def __init__(self, objects: KubernetesObjects) -> None:
         self._objects = objects
-        self._services: dict[tuple[Ref, int], tuple[str, str] | None] = {}
-        self._pods: dict[Ref, _Pods] = {}
+        self._ways: dict[tuple[Ref, int], _Way] = {}
         self._owners = Owners()
         self._turns = itertools.count()
 
@@ -52,52 +55,35 @@ class Frontends:
         """The proxied path for one request. Raises PortError when the target has no ready frontend."""
         if to.kind == "Pod":
             return proxied("pods", to.namespace, to.name, port, path)
-        if (to, port) not in self._services:
-            self._services[to, port] = await self._service(to, port)
-        service = self._services[to, port]
-        if service is not None:
-            return proxied("services", to.namespace, *service, path)
-        known, now = self._pods.get(to), anyio.current_time()
-        if known is None or now - known.at > FRESH_S:
-            workload = workload_of({**await self._objects.get(to), "kind": to.kind})
-            labels = {**workload.selector, **workload.frontend_labels}
-            selector = selector_text(labels, workload.expressions)
-            found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
-            target, uid = Target.of(workload, port=port), workload.obj["metadata"]["uid"]
-            own = await self._owners.its_pods(self._objects, target, uid, found)
-            ready = sorted(one["metadata"]["name"] for one in own if is_ready(one))
-            known = self._pods[to] = _Pods(ready, now)
-        names = known.names
-        if not names:
-            raise PortError(f"{to} has no ready frontend pod", hint="check its pods' logs")
-        return proxied("pods", to.namespace, names[next(self._turns) % len(names)], port, path)
+        way = self._ways.get((to, port))
+        if way is None or anyio.current_time() - way.at > FRESH_S:
+            way = self._ways[to, port] = await self._look(to, port, way)
+        if not way.pods:
+            self.forget(to)
+            raise PortError(f"{to} has no ready frontend pod of its own", hint="check its pods' logs")
+        name, number = way.pods[next(self._turns) % len(way.pods)]
+        return proxied("pods", to.namespace, name, number, path)
 
     def forget(self, to: Ref) -> None:
         """A request failed: look the target up again before the next one."""
-        self._pods.pop(to, None)
-        self._services = {key: value for key, value in self._services.items() if key[0] != to}
+        self._ways = {key: way for key, way in self._ways.items() if key[0] != to}
 
-    async def _service(self, to: Ref, port: int) -> tuple[str, str] | None:
-        """Name and port of the target's Service."""
-        listed = await self._api.json(Call("GET", f"/api/v1/namespaces/{to.namespace}/services"))
-        graph = to.kind == "DynamoGraphDeployment"
-        labels: Mapping[str, str] = {}
-        ports: set[Any] = {port}  # a Service may refer to the port by number or by name
-        if graph:
-            ports.add("http")
-        else:
-            template = workload_of({**await self._objects.get(to), "kind": to.kind}).serving
-            labels = (template.get("metadata") or {}).get("labels") or {}
-            declared = [one for c in containers(template.get("spec") or {}) for one in c.get("ports") or ()]
-            ports |= {one["name"] for one in declared if one["containerPort"] == port and one.get("name")}
-        for service in listed["items"]:
-            spec, name = service["spec"], service["metadata"]["name"]
-            selector = spec.get("selector") or {}
-            ours = graph and name == f"{to.name}-frontend"
-            if ours or (selector and selector.items() <= labels.items()):
-                leading = (
-                    one for one in spec.get("ports") or () if one.get("targetPort", one["port"]) in ports
-                )
-                if (found := next(leading, None)) is not None:
-                    return name, str(found["port"])
-        return None
+    async def _look(self, to: Ref, port: int, known: _Way | None) -> _Way:
+        try:
+            if known is None:
+                workload = workload_of({**await self._objects.get(to), "kind": to.kind})
+                services = await self._objects.list("Service", namespace=to.namespace)
+                route = route_to(workload, port, services.items)
+            else:
+                workload, route = known.workload, known.route
+            target, uid = Target.of(workload, port=port), workload.obj["metadata"]["uid"]
+            labels = selector_text({**workload.selector, **route.labels}, workload.expressions)
+            ready: list[tuple[str, int]] = []
+            async for page in self._objects.pages("Pod", namespace=to.namespace, labels=labels):
+                own = await self._owners.its_pods(self._objects, target, uid, page)
+                ready += [
+                    (one["metadata"]["name"], port_in(one, route, port)) for one in own if is_ready(one)
+                ]
+        except (Forbidden, Gone) as err:  # no request was sent: the path's failure, never the target's
+            raise Unavailable(f"cannot look up where {to} is reached: {err.message}", hint=err.hint) from err
+        return _Way(workload, route, sorted(ready), anyio.current_time())

@@ -32,7 +32,7 @@ class KubernetesPort(Port):
         self.served = ServedKinds(api)
         self.objects = KubernetesObjects(api, self.served)
         self.agents = KubernetesAgents(api, self.objects, agent_namespace)
-        self.traffic = KubernetesTraffic(api, Frontends(api, self.objects))
+        self.traffic = KubernetesTraffic(api, Frontends(self.objects))
 
     def host_path(self, path: str, sub: str) -> str:  # the port's contract
         """The mount path itself: a container sees a hostPath where it is mounted."""

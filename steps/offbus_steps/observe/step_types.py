@@ -307,5 +307,6 @@ AWAIT_RECOVERY = StepType(
     access=TARGET_ACCESS | ASK_ACCESS,
     metrics=times("recover"),
     touches="offbus_steps.observe.preflight:recovery_touches",
+    preflight="offbus_steps.inference.strangers:preflight",
     examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
 )

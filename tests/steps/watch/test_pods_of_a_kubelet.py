@@ -142,11 +142,12 @@ async def test_they_get_no_request_of_a_target_without_a_service(
     def says(call: str) -> Answer:
         path = call.split()[1].partition("?")[0]
         if path.endswith("/deployments/web"):
-            return Answer(body=deployment("web", 1))
+            made = deployment("web", 1)
+            return Answer(body={**made, "metadata": {**made["metadata"], "uid": "d"}})
         items = {"pods": [forged("web-1", marks)], "services": []}.get(path.rpartition("/")[2], [])
         return Answer(body={"metadata": {"resourceVersion": "1"}, "items": items})
 
     async with answering(tmp_path, says) as (api, _):
-        ways = Frontends(api, KubernetesObjects(api, ServedKinds(api)))
+        ways = Frontends(KubernetesObjects(api, ServedKinds(api)))
         with pytest.raises(PortError, match="has no ready frontend pod"):
             await ways.path(Ref("Deployment", "web", "drill"), 8000, "/")

@@ -9,17 +9,22 @@ import anyio
 import pytest
 
 from offbus.errors import GuardRefused, StepError
+from offbus.preflight import Intent, checks_of_steps
 from offbus_sandbox.store.owners import owner_reference
 from offbus_steps.agents.live_faults import LiveFault
+from offbus_steps.cluster.preflight import DrillPreflight
 from offbus_steps.cluster.wait import target_objects
 from offbus_steps.deploy.collect import collect
 from offbus_steps.deploy.undo_delete import DeleteObject
+from offbus_steps.inference.step_types import BASELINE, LOAD
+from offbus_steps.inference.strangers import strangers_behind
 from offbus_steps.inject.location import find_locations
 from offbus_steps.inject.step_types import InjectParams
 from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.observe.await_recovery import _complete
+from offbus_steps.observe.step_types import AWAIT_RECOVERY
 from offbus_steps.port import Forbidden, Object, PortError, Ref
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import RestoreFields
@@ -255,7 +260,7 @@ async def test_they_get_no_request_of_the_targets(
     of_the_target = [{**one, "uid": "d"} if one["kind"] == "Deployment" else one for one in owners]
     listed = [stranger("web-1", of_the_target)]
     async with answering(tmp_path, api_with(listed, services)) as (api, _):
-        ways = Frontends(api, KubernetesObjects(api, ServedKinds(api)))
+        ways = Frontends(KubernetesObjects(api, ServedKinds(api)))
         with pytest.raises(PortError, match="has no ready frontend pod"):
             await ways.path(WEB, 8000, "/")
         listed.append(stranger("web-0", [{**SET, "uid": "r"}]))
@@ -274,9 +279,33 @@ async def test_of_its_own_pods_those_are_asked_to_which_its_service_sends_and_at
     leader["metadata"]["labels"]["role"] = "leader"
     leader["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 9000}]
     async with answering(tmp_path, api_with([other, leader], [service], role="leader")) as (api, _):
-        ways = Frontends(api, KubernetesObjects(api, ServedKinds(api)))
+        ways = Frontends(KubernetesObjects(api, ServedKinds(api)))
         for _ in range(3):
             assert "/pods/web-0:9000/" in await ways.path(WEB, 8000, "/")
+
+
+@in_virtual_time
+async def test_whom_a_service_leads_to_besides_is_told(tmp_path: Path) -> None:
+    """In `plan`, once for all steps that ask the target, and in the timeline."""
+    service = {**SERVICE, "apiVersion": "v1", "kind": "Service"}
+    service["metadata"] = {"name": "web", "namespace": "drill"}
+    async with timed_bench(tmp_path, deployment("web", 1), pod("web-0", "web", "node-1")) as (one, port):
+        assert await strangers_behind(one.cluster, TARGET) is None
+        put(port.store, service)
+        assert await strangers_behind(one.cluster, TARGET) is None
+        for number in range(7):
+            join(port, f"innocent-{number}", [])
+        drill = DrillPreflight(one.cluster, "", TARGET)
+        steps = [Intent(one.name, one.name, {}, one.load_preflight()) for one in (LOAD, AWAIT_RECOVERY)]
+        [told] = await checks_of_steps(drill, steps)
+        assert told.level == "warning"
+        assert told.text.startswith(
+            "Service/drill/web also leads to pods that are none of Deployment/drill/web's: "
+        )
+        assert "innocent-4 and 2 more" in told.text
+        with pytest.raises(StepError, match="model"):
+            await one.run(BASELINE, target=TARGET, requests=1)
+        assert [said["to"] for said in one.events("observed") if said["lane"] == "requests"] == [told.text]
 
 
 @in_virtual_time

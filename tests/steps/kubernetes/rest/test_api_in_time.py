@@ -314,7 +314,7 @@ async def test_an_agent_that_runs_is_asked_while_it_is_not_ready(
 @in_virtual_asyncio_time
 async def test_a_target_that_does_not_answer_through_the_proxy_is_given_up(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as (api, objects, _):
-        traffic = KubernetesTraffic(api, Frontends(api, objects))
+        traffic = KubernetesTraffic(api, Frontends(objects))
         with pytest.raises(PortError, match="within 45 s"):
             async with traffic.stream(TO, "GET", "/", port=8000, timeout=45):
                 pytest.fail("it answered")
@@ -326,8 +326,8 @@ async def test_a_target_that_does_not_answer_through_the_proxy_is_given_up(tmp_p
 async def test_the_ready_pods_of_a_target_are_read_again_when_they_are_no_longer_fresh(
     tmp_path: Path,
 ) -> None:
-    async with cluster_of(tmp_path) as (api, objects, server):
-        ways = Frontends(api, objects)
+    async with cluster_of(tmp_path) as (_, objects, server):
+        ways = Frontends(objects)
         for _ in range(11):
             assert "web-1" in await ways.path(TO, 8000, "/")
             await anyio.sleep(0.25)
