@@ -1,6 +1,6 @@
 """prepare_cuda on a real API server: by patch against who puts changes back, by admission, and what forbids either."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,18 @@ async def test_by_admission_pods_are_replaced_and_the_spec_is_left(
         assert (await one.undo(undo)).result == "nothing"
 
 
+MAKER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "t-5d4f7c", "uid": "r", "controller": True}
+"""As Deployment t names its ReplicaSets."""
+STRANGERS: dict[str, list[dict[str, Any]]] = {
+    "nobody's": [],
+    "of an owner that is no controller": [{**MAKER, "controller": False}],
+    "of a Job": [{**MAKER, "apiVersion": "batch/v1", "kind": "Job"}],
+    "of another Deployment": [{**MAKER, "name": "t-canary-5d4f7c"}],
+    "of one whose name begins so": [{**MAKER, "name": "tt-5d4f7c"}],
+}
+"""What makes pods with the target's labels beside it."""
+
+
 async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
     port: KubernetesPort, namespace: str
 ) -> None:
@@ -74,9 +86,13 @@ async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
     await port.objects.create(binding_of(name, "r1"))
 
     async def shown(
-        labels: dict[str, str], *containers: dict[str, Any], where: str = namespace, **spec: Any
+        labels: dict[str, str],
+        *containers: dict[str, Any],
+        where: str = namespace,
+        by: Sequence[dict[str, Any]] = (MAKER,),
+        **spec: Any,
     ) -> Object:
-        meta = {"name": "p", "namespace": where, "labels": labels}
+        meta = {"name": "p", "namespace": where, "labels": labels, "ownerReferences": list(by)}
         spec = {"containers": containers, **spec}
         made = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
         return await port.objects.create(made, dry_run=True)
@@ -120,6 +136,8 @@ async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
         assert preloads(await shown({"app": "other"}, plain)) == [None]
         assert preloads(await shown({"app": "t"}, container("c"))) == [None]
         assert preloads(await shown({"app": "t"}, plain, where=f"{namespace}-b")) == [None]
+        for by in STRANGERS.values():
+            assert preloads(await shown({"app": "t"}, plain, by=by)) == [None]
     finally:
         for kind in (BINDING, POLICY):
             await port.objects.delete(Ref(kind, name))
@@ -261,10 +279,12 @@ async def test_who_may_not_create_policies_is_told_which_role_to_bind(
 
 
 def test_a_dry_run_is_a_pod_of_its_own() -> None:
-    meta = {"name": "p", "namespace": "n", "uid": "u", "ownerReferences": [{}], "labels": {"a": "b"}}
+    meta = {"name": "p", "namespace": "n", "uid": "u", "labels": {"a": "b"}}
+    meta["ownerReferences"] = [{"kind": "Node", "name": "n1"}, {**MAKER, "blockOwnerDeletion": True}]
     copied = dry_run_pod({"metadata": meta, "spec": {"nodeName": "n1", "containers": []}, "status": {}})
     assert copied["metadata"]["labels"] == {"a": "b"}
-    assert {"name", "uid", "ownerReferences"}.isdisjoint(copied["metadata"])
+    assert {"name", "uid"}.isdisjoint(copied["metadata"])
+    assert copied["metadata"]["ownerReferences"] == [MAKER]
     assert copied["spec"] == {"containers": []}
 
 

@@ -107,10 +107,14 @@ SHM = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
 
 
 async def created(world: WebhookWorld, target: Target) -> list[dict[str, Any]]:
-    """Specs of pods as the server would store them: one of the target's, and three that are none of its business."""
+    """Specs of pods as the server would store them: one of the target's, and four that are none of its business."""
 
-    async def shown(labels: dict[str, str], *containers: dict[str, Any], where: str) -> dict[str, Any]:
-        meta = {"name": "p", "namespace": where, "labels": labels}
+    async def shown(
+        labels: dict[str, str], *containers: dict[str, Any], where: str, **by: Any
+    ) -> dict[str, Any]:
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "r", "controller": True}
+        owners = [{**owner, "name": "t-5d4f7c", **by}]
+        meta = {"name": "p", "namespace": where, "labels": labels, "ownerReferences": owners}
         spec = {"containers": containers, "volumes": SHM}
         made = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
         spec = (await world.port.objects.create(made, dry_run=True))["spec"]
@@ -130,6 +134,7 @@ async def created(world: WebhookWorld, target: Target) -> list[dict[str, Any]]:
         await shown({"app": "other"}, *mine, where=space),
         await shown(target.selector, mine[3], where=space),
         await shown(target.selector, *mine, where=f"{space}-b"),
+        await shown(target.selector, *mine, where=space, name="t-canary-5d4f7c"),
     ]
 
 

@@ -27,6 +27,7 @@ from offbus_steps.observe.await_recovery import _complete
 from offbus_steps.observe.step_types import AWAIT_RECOVERY
 from offbus_steps.port import Forbidden, Object, PortError, Ref
 from offbus_steps.prepare.replace_pods import replace_pods
+from offbus_steps.prepare.undo_admission import RemoveAdmission
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.safety.guards import ClusterGuards
@@ -207,6 +208,16 @@ async def test_they_are_not_replaced(tmp_path: Path, owners: Owners) -> None:
         with anyio.fail_after(60):
             assert await replace_pods(one.cluster, TARGET, lambda each: each.shim, lambda _: None) == 0
         assert port.store.get(Ref("Pod", "web-1", "drill"))
+
+
+@in_virtual_time
+async def test_those_that_keep_the_shim_of_admission_are_named(tmp_path: Path) -> None:
+    """Whoever made them has to replace them: a pod that nobody owns does not come back when it is deleted."""
+    async with timed_bench(tmp_path, deployment("web", 0)) as (one, port):
+        join(port, "web-1", [])
+        undone = await one.undo(RemoveAdmission(policy="offbus-r1-prepare", target=TARGET))
+        assert port.store.get(Ref("Pod", "web-1", "drill"))
+    assert "none of its pods, but its labels and the shim: web-1" in undone.detail
 
 
 @of_a_stranger
