@@ -11,6 +11,7 @@ from offbus.errors import StepError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Forbidden, Invalid, Object
 from offbus_steps.workloads import gpus
+from offbus_steps.workloads.pods import controller_of
 from offbus_steps.workloads.shim_mounts import FOLDER
 from offbus_steps.workloads.shim_pod import Loading
 from offbus_steps.workloads.target import Target
@@ -48,13 +49,19 @@ async def require_admitted(cluster: Cluster, target: Target, running: list[Objec
 
 
 def dry_run_pod(pod: Object) -> Object:
-    """A copy of a running pod that can be created: without its name, node, owner and status."""
-    meta = pod["metadata"]
+    """A copy of a running pod that can be created: without its name, node and status, of its owners the controller.
+
+    An admission policy may ask who made a pod. Without `blockOwnerDeletion`, for which a right of its own may be needed
+    (kubernetes.io/docs, OwnerReferencesPermissionEnforcement); nothing is stored that could be collected.
+    """
+    meta, by = pod["metadata"], dict(controller_of(pod) or {})
+    by.pop("blockOwnerDeletion", None)
     spec = {key: value for key, value in pod["spec"].items() if key not in LEFT_AWAY}
     copied: dict[str, Any] = {
         "generateName": "offbus-dry-run-",
         "namespace": meta["namespace"],
         "labels": dict(meta.get("labels") or {}),
         "annotations": dict(meta.get("annotations") or {}),
+        "ownerReferences": [by] if by else [],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": copied, "spec": spec}

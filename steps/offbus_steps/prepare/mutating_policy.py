@@ -9,17 +9,19 @@ has to show the effect before anything relies on it. Pure.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from offbus_steps.port import Object
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY
 from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.workloads.controllers import MAKERS, NAMES
 from offbus_steps.workloads.gpus import WHOLE_GPUS
 from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, PRELOAD, VOLUMES, variables
 from offbus_steps.workloads.target import Target
 
-__all__ = ["CONDITIONS", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
+__all__ = ["RULE", "binding_of", "conditions_of", "meta_of", "policy_of", "selectors_of"]
 
 GPU_CONTAINER = (
     "has(c.resources) && has(c.resources.limits) && "
@@ -41,6 +43,25 @@ CONDITIONS = [
     },
 ]
 """Which pods are changed: offbus_steps.workloads.shim_pod.needs_shim in CEL."""
+
+
+def conditions_of(target: Target) -> list[dict[str, str]]:
+    """The conditions of both methods: the pod was made by a controller of the target's, and needs the shim.
+
+    Labels are anybody's to set. A controller is known by its kind and, but for graphs, its name; not by its uid, which
+    a rollout or a new leader changes. The garbage collector deletes a pod whose controller is not there; one that is
+    there is the target's, or of somebody who may create controllers (offbus_steps.watch.owners).
+    """
+    named = NAMES.get(target.kind, "").format(re.escape(target.name))
+    called = f" && o.name.matches({json.dumps(f'^{named}$')})" if named else ""
+    made = f"has(o.controller) && o.controller && o.kind in {json.dumps(sorted(MAKERS[target.kind]))}{called}"
+    owners = "object.metadata.ownerReferences"
+    return [
+        {"name": "made-by-the-target", "expression": f"has({owners}) && {owners}.exists(o, {made})"},
+        *CONDITIONS,
+    ]
+
+
 OWN = (
     f'has(c.env) && c.env.exists(e, e.name == "{PRELOAD}" && has(e.value) && e.value != "") '
     f'? c.env.filter(e, e.name == "{PRELOAD}")[0].value : '
@@ -112,7 +133,7 @@ def policy_of(
         "failurePolicy": "Ignore",
         "reinvocationPolicy": "IfNeeded",
         "matchConstraints": {**selectors_of(target), "resourceRules": [RULE]},
-        "matchConditions": CONDITIONS,
+        "matchConditions": conditions_of(target),
         "variables": [
             {"name": "library", "expression": literal(host_path(LIBRARY, ""))},
             {

@@ -4,6 +4,10 @@ The policy, its binding and the webhook's configuration are called by the run's 
 its label is a conflict, and then no pods are replaced: new ones may get the shim again. Pods that are created just
 after the deletion may still be changed by a server that did not know of it
 yet: so pods are replaced until none has the shim.
+
+Only pods of the target's controllers get it (offbus_steps.prepare.mutating_policy). Others with its labels that have it
+all the same are named and left: one that nobody owns would not come back, and whose it is nobody knows. Whether they
+are residue the fingerprint tells: it counts pods with the shim before and after.
 """
 
 from datetime import timedelta
@@ -14,7 +18,7 @@ from pydantic import Field
 
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
-from offbus_steps.cluster.cluster import cluster_of
+from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.object_names import NAME
 from offbus_steps.port import Conflict, Invalid, NotFound, Ref
@@ -23,10 +27,14 @@ from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
 from offbus_steps.residue.fingerprint import RUN_LABEL, without_label
 from offbus_steps.watch.access import TARGET_ACCESS
+from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["RemoveAdmission"]
+
+NAMED = 5
+"""Pods that are named; of others the number."""
 
 
 class RemoveAdmission(Undo):
@@ -82,9 +90,25 @@ class RemoveAdmission(Undo):
         # the run's own workload will be deleted, and may be broken
         with move_on_after(OWN_ROLLOUT_S if own else None):
             replaced = await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
+        kept = self._kept(cluster)
         if replaced is None:
             detail = f"admission removed; pods were not replaced within {OWN_ROLLOUT_S:g} s, their workload is deleted"
-            return UndoResult.restored(detail, removed=removed)
+            return UndoResult.restored(detail + kept, removed=removed)
         if removed or replaced:
-            return UndoResult.restored(f"admission removed, {replaced} pods replaced", removed=removed)
-        return UndoResult.nothing("admission and shim are gone")
+            return UndoResult.restored(f"admission removed, {replaced} pods replaced{kept}", removed=removed)
+        return UndoResult.nothing(f"admission and shim are gone{kept}")
+
+    def _kept(self, cluster: Cluster) -> str:
+        """What is added about pods of others with the target's labels that have the shim."""
+        world = cluster.log.world
+        if world.workload(self.target.ref) is None:
+            return ""
+        own = {pod.uid for pod in target_pods(world, self.target)}
+        named = sorted(
+            pod.ref.name
+            for pod in world.pods(self.target.namespace)
+            if pod.shim and pod.active and pod.uid not in own and self.target.selects(pod.labels)
+        )
+        more = f" and {len(named) - NAMED} more" if named[NAMED:] else ""
+        whose = f"none of its pods, but its labels and the shim: {', '.join(named[:NAMED])}{more}"
+        return f"; {whose}: whoever made them has to replace them" if named else ""

@@ -3,8 +3,8 @@
 The second admission method, for clusters that do not serve MutatingAdmissionPolicy as offbus needs it. A
 MutatingWebhookConfiguration with a fixed name and the run's label sends the target's new pods to our own server
 (deploy/webhook), which answers with what the policy would have done. It selects as the policy does: one namespace, the
-target's labels, pods that request GPUs. `failurePolicy` is Ignore and the timeout is short: a webhook that is down
-must never keep a pod from starting.
+target's labels and controllers, pods that request GPUs. `failurePolicy` is Ignore and the timeout is short: a webhook
+that is down must never keep a pod from starting.
 
 The server knows nothing of runs: all that it needs beside the pod is in the path, so it holds no state, reads no
 object, and its answer depends only on the request. The API server wants path segments to be DNS labels, hence the
@@ -18,7 +18,7 @@ from typing import Any
 
 from offbus_steps.port import Invalid, Object
 from offbus_steps.prepare.admission_kinds import WEBHOOK
-from offbus_steps.prepare.mutating_policy import CONDITIONS, RULE, meta_of, selectors_of
+from offbus_steps.prepare.mutating_policy import RULE, conditions_of, meta_of, selectors_of
 from offbus_steps.workloads.target import Target
 
 __all__ = ["CERTIFICATE", "SERVICE", "configuration_of", "images_of", "path_of"]
@@ -52,7 +52,7 @@ def configuration_of(
         "reinvocationPolicy": "IfNeeded",
         "clientConfig": {"service": service, "caBundle": b64encode(certificate.encode()).decode()},
         **selectors_of(target),
-        "matchConditions": CONDITIONS,
+        "matchConditions": conditions_of(target),
         "rules": [RULE],
     }
     return {"kind": WEBHOOK, "metadata": meta_of(name, run), "webhooks": [webhook]}

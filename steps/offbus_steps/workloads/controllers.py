@@ -18,7 +18,7 @@ from typing import Any
 
 from offbus_steps.workloads.pods import controller_of
 
-__all__ = ["BETWEEN", "LABELLED", "MAKERS", "OWNER_KINDS", "Controller", "controller"]
+__all__ = ["BETWEEN", "LABELLED", "MAKERS", "NAMES", "OWNER_KINDS", "Controller", "controller"]
 
 MAKERS: Mapping[str, frozenset[str]] = {
     "Deployment": frozenset({"ReplicaSet"}),
@@ -27,6 +27,13 @@ MAKERS: Mapping[str, frozenset[str]] = {
     "DynamoGraphDeployment": frozenset({"PodClique", "ReplicaSet", "StatefulSet"}),
 }
 """What makes the pods of a workload of each kind that can be a target: a pod of another controller is not its own."""
+NAMES: Mapping[str, str] = {
+    "Deployment": "{}-[a-z0-9]+",
+    "StatefulSet": "{}",
+    "LeaderWorkerSet": "{}(-[0-9]+)?",
+}
+"""How those are called: a regular expression with {} for the workload's name, then a template's hash
+(kubernetes/kubernetes, pkg/controller/deployment/sync.go) or a leader's number (lws). Graphs have others."""
 OF_GRAPHS = "Deployment DisaggregatedSet DynamoComponentDeployment LeaderWorkerSet Pod PodClique PodCliqueScalingGroup "
 OF_GRAPHS += "PodCliqueSet ReplicaSet StatefulSet"
 BETWEEN: Mapping[str, frozenset[str]] = {
