@@ -5,6 +5,7 @@ import json
 import pytest
 
 from offbus_agent.page.control import ControlPage
+from offbus_agent.http.token import reading
 from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, request
 
 KERNEL = ["kernel"]
@@ -149,7 +150,7 @@ def test_the_page_says_what_nvml_shows_besides_its_code(agent, node, change, sho
 
 
 class TestTokens:
-    """No write without the token; reading needs none."""
+    """No write without the token; whoever reads what is armed, and what runs on the node, needs it or the one for reads."""
 
     @pytest.mark.parametrize(
         "headers",
@@ -185,11 +186,31 @@ class TestTokens:
         )
         assert reply.status_code == 201
 
-    def test_reading_needs_none(self, agent):
+    OPEN = ("/health", "/readyz", "/openapi.json")
+    READ = ("/faults", "/faults/f1", "/faults/f1/events", "/pods/u/preload")
+
+    def test_whether_it_lives_is_anybody_s_to_read(self, agent):
         agent.client.headers.pop("X-Offbus-Token")
-        assert [agent.client.get(path).status_code for path in ("/health", "/faults", "/openapi.json")] == [
-            200
-        ] * 3
+        assert {agent.client.get(path).status_code for path in self.OPEN} == {200}
+
+    @pytest.mark.parametrize("path", READ)
+    def test_reading_faults_and_processes_needs_a_token(self, agent, node, path):
+        """A fault's id is in its kernel line, by which an Event is believed: it is for whoever made it."""
+        agent.post("/faults", request("f1"), expect=201)
+        for given in ("", "wrong"):
+            agent.client.headers["X-Offbus-Token"] = given
+            reply = agent.client.get(path)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorized")
+            assert "f1" not in reply.json()["error"]["message"]
+        for given in (node.token, reading(node.token)):
+            agent.client.headers["X-Offbus-Token"] = given
+            assert agent.client.get(path).status_code in (200, 404)
+
+    def test_the_token_for_reads_writes_nothing(self, agent, node):
+        agent.client.headers["X-Offbus-Token"] = reading(node.token)
+        assert agent.client.post("/faults", json=request()).status_code == 401
+        assert node.lines() == []
+        assert node.token not in reading(node.token)
 
     def test_a_rotated_token_counts_at_once(self, agent, node):
         node.token_file.write_text("another")

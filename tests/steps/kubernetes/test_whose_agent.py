@@ -1,5 +1,6 @@
 """Whom the agents' token is sent to: a pod of the agents' DaemonSet, and then only where it is needed."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from offbus_agent.http.token import reading
 from offbus_steps.kubernetes.agents import TOKEN_HEADER, KubernetesAgents
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
@@ -66,10 +68,15 @@ async def agents_of(folder: Path, served: Served) -> AsyncIterator[tuple[Kuberne
         yield KubernetesAgents(api, KubernetesObjects(api, ServedKinds(api)), "offbus-system"), server
 
 
-def shown(server: TimedServer) -> list[tuple[str, bool]]:
-    """What went to the agent: the method, and whether the token was with it."""
-    proxied = (head for head in server.heads if "/proxy/" in head.partition("\r\n")[0])
-    return [(head.partition(" ")[0], TOKEN_HEADER.lower() in head.lower()) for head in proxied]
+def shown(server: TimedServer) -> list[tuple[str, str]]:
+    """What went to the agent: the method, and which token was with it."""
+    proxied = (head.lower() for head in server.heads if "/proxy/" in head.partition("\r\n")[0])
+    which = {None: "none", "token": "the token", reading("token"): "for reads"}
+    given = re.compile(rf"{TOKEN_HEADER.lower()}: (\S+)")
+    return [
+        (head.partition(" ")[0].upper(), which[found[1] if (found := given.search(head)) else None])
+        for head in proxied
+    ]
 
 
 @pytest.mark.guarantee("G32")
@@ -97,7 +104,7 @@ async def test_the_token_goes_with_writes_alone(tmp_path: Path) -> None:
         await agents.request("n1", "GET", "/faults")
         await agents.request("n1", "POST", "/faults", json={})
         await agents.request("n1", "GET", "/health")
-    assert shown(server) == [("GET", False), ("POST", True), ("GET", False)]
+    assert shown(server) == [("GET", "for reads"), ("POST", "the token"), ("GET", "for reads")]
 
 
 PUT_OFF = {
@@ -110,11 +117,11 @@ PUT_OFF = {
 @pytest.mark.parametrize("first", PUT_OFF.values(), ids=PUT_OFF)
 @in_virtual_asyncio_time
 async def test_strangers_keep_no_read_out(tmp_path: Path, first: Answer) -> None:
-    """Without the token it is one of theirs."""
+    """With the token for reads it is one of theirs: whoever was asked once may have it."""
     served = Served([agents_pod("n1")], [first, Answer(body={"faults": []})])
     async with agents_of(tmp_path, served) as (agents, server):
         assert (await agents.request("n1", "GET", "/faults")).json() == {"faults": []}
-    assert shown(server) == [("GET", False), ("GET", True)]
+    assert shown(server) == [("GET", "for reads"), ("GET", "the token")]
 
 
 @pytest.mark.guarantee("G32")
@@ -128,4 +135,4 @@ async def test_the_name_of_an_agents_pod_that_is_gone_is_not_believed(tmp_path: 
         served.pods = [{**pod, "metadata": {**pod["metadata"], **NOT_AGENTS["of a kubelet"]}}]
         with pytest.raises(Unavailable, match="node n1 has no running agent"):
             await agents.request("n1", "POST", "/faults", json={})
-    assert shown(server) == [("GET", False)]
+    assert shown(server) == [("GET", "for reads")]
