@@ -56,6 +56,8 @@ class Endpoint:
     statuses: tuple[int, ...] = (200,)
     polls: bool = False
     """Takes `since` and `wait_s`."""
+    anybodys: bool = False
+    """Needs no token: it says whether the agent and its planes work, and nothing of faults and processes."""
 
 
 async def _ready(_: Call) -> tuple[int, BaseModel]:
@@ -119,6 +121,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="The agent, its node and its planes.",
         run=_health,
         answer=Health,
+        anybodys=True,
     ),
     Endpoint(
         method="GET",
@@ -126,6 +129,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Whether the agent serves: for probes. No request is refused as one too many.",
         run=_ready,
         answer=Ready,
+        anybodys=True,
     ),
     Endpoint(
         method="GET",

@@ -51,6 +51,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     }
     if endpoint.body is not None:
         operation["requestBody"] = {"required": True, **_content(None, endpoint.body)}
+    if not endpoint.anybodys:
         operation["security"] = [{"token": []}, {"bearer": []}]
     return operation
 

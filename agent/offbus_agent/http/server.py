@@ -1,8 +1,8 @@
 """The agent's HTTP interface, on starlette.
 
-Job: authorise, read, check, call, respond. A write without the token is refused before its body is read. Every response
-except a 2xx has the body `{"error": {"code", "message", "hint"}}`, also for unknown paths and bugs (a bug's traceback
-goes to the log, never to the caller). It has no state of its own.
+Job: authorise, read, check, call, respond. What needs a token and has none is refused before its body is read. Every
+response except a 2xx has the body `{"error": {"code", "message", "hint"}}`, also for unknown paths and bugs (a bug's
+traceback goes to the log, never to the caller). It has no state of its own.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ def application(agent: Agent, token: TokenFile) -> ASGIApp:
 
 def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile) -> _Handler:
     async def handle(request: Request) -> Response:
-        _authorise(request, token)
+        _authorise(request, token, anybodys=endpoint.anybodys)
         call = Call(
             agent=agent,
             fault=request.path_params.get("id", ""),
@@ -80,19 +80,21 @@ def _openapi(agent: Agent) -> _Handler:
     return handle
 
 
-def _authorise(request: Request, token: TokenFile) -> None:
-    """A write needs the token; a read with it is not ended to make room for others."""
-    writes, connection = request.method != "GET", connection_of(request.scope)
+def _authorise(request: Request, token: TokenFile, *, anybodys: bool) -> None:
+    """A write needs the token, a read at least that for reads; with the token none is ended to make room for others."""
+    reads, connection = request.method == "GET", connection_of(request.scope)
     try:
         admitted = token.admits(request.headers)
+        allowed = anybodys or admitted or (reads and token.admits(request.headers, reads=True))
     except TokenError as err:
-        if not writes:
+        if anybodys:
             return
         raise Refusal(
-            503, "no_token", str(err), "fix the token file: no write is possible without it"
+            503, "no_token", str(err), "fix the token file: nothing is possible without it"
         ) from err
-    if writes and not admitted:
-        raise Refusal(401, "unauthorized", "a write needs the node's token", "send it in X-Offbus-Token")
+    if not allowed:
+        what = "reading this" if reads else "a write"
+        raise Refusal(401, "unauthorized", f"{what} needs the node's token", "send it in X-Offbus-Token")
     if admitted and connection:
         connection.admit()
 

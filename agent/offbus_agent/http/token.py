@@ -1,4 +1,7 @@
-"""The token that every write needs.
+"""The token that every write needs, and the one for reads that is made from it.
+
+Reads go to pods that are known by name, and a name may be another's by now; so what goes with them is of no use for a
+write: whoever has the token can make it, and from it nobody can make the token (HMAC, RFC 2104).
 
 Job: read it from a file that only its owner (and group) can read, and compare in constant time. The file is read for
 each comparison, so that a rotated secret takes effect at once. A file that cannot be used raises `TokenError`: the
@@ -11,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["TokenError", "TokenFile"]
+__all__ = ["TokenError", "TokenFile", "reading"]
 
 _LONGEST = 4096
 
@@ -40,8 +43,19 @@ class TokenFile:
             raise TokenError(f"the token file {self.path} is empty")
         return token
 
-    def admits(self, headers: Mapping[str, str]) -> bool:
-        """Whether `X-Offbus-Token` or `Authorization: Bearer` has the token. Raises TokenError."""
+    def admits(self, headers: Mapping[str, str], *, reads: bool = False) -> bool:
+        """Whether `X-Offbus-Token` or `Authorization: Bearer` has the token; of a read, or that for reads.
+
+        Raises TokenError.
+        """
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = headers.get("x-offbus-token") or (bearer if scheme.lower() == "bearer" else "")
-        return hmac.compare_digest(given.strip().encode(), self.read())
+        token, shown = self.read(), given.strip().encode()
+        whole = hmac.compare_digest(shown, token)
+        return whole or (reads and hmac.compare_digest(shown, reading(token).encode()))
+
+
+def reading(token: str | bytes) -> str:
+    """The token for reads: 64 hexadecimal digits."""
+    key = token.encode() if isinstance(token, str) else token
+    return hmac.new(key, b"offbus agent: read", "sha256").hexdigest()

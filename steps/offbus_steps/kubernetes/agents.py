@@ -6,8 +6,9 @@ one: any node's kubelet may create pods with any labels, in any namespace, at an
 
 The token is read from a Secret of the agents' namespace, kept in memory only, read again when an agent refuses it, and
 sent in `X-Offbus-Token` (the proxy strips `Authorization`). It is one for all agents, so it is sent only where it is
-needed: with a write, and with a read that was put off (429) or cut off to make room for strangers. Each time the pod is
-looked at again right before: the proxy knows pods by name, and the name of one that is gone may be another's.
+needed: with a write, and with a read that was refused (401), put off (429) or cut off to make room for strangers. Each
+time the pod is looked at again right before: the proxy knows pods by name, and the name of one that is gone may be
+another's. All other reads go with the token for reads, by which nothing can be written.
 
 Anything that keeps an agent from answering is Unavailable; an agent's own refusal is an answer. An agent is asked also
 while it is not ready: others may make its probe fail, and what it can undo must not wait for that. Of two agents of a
@@ -21,6 +22,7 @@ from typing import Any
 
 import anyio
 
+from offbus_agent.http.token import reading
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
@@ -37,8 +39,9 @@ TOKEN_SECRET = "offbus-agent-token"  # noqa: S105  the Secret's name
 TOKEN_HEADER = "X-Offbus-Token"  # noqa: S105  the header's name
 
 
-PUT_OFF = 429
-"""An agent's answer to a read without the token that is one too many (offbus_agent.http.budget)."""
+UNAUTHORISED, PUT_OFF = 401, 429
+"""An agent's answers to a token that it does not know, and to a read without the token that is one too many
+(offbus_agent.http.budget)."""
 
 
 class KubernetesAgents(Agents):
@@ -65,11 +68,13 @@ class KubernetesAgents(Agents):
         with anyio.move_on_after(timeout):
             if method == "GET":
                 with suppress(_CutOff):
-                    reply = await self._answer(node, method, path, json, await self._pod(node), {})
-                    if reply.status != PUT_OFF:
+                    pod = await self._pod(node)
+                    headers = {TOKEN_HEADER: reading(await self.token())}
+                    reply = await self._answer(node, method, path, json, pod, headers)
+                    if reply.status not in (UNAUTHORISED, PUT_OFF):
                         return reply
             reply = await self._with_token(node, method, path, json)
-            if reply.status == 401:
+            if reply.status == UNAUTHORISED:
                 self._token = ""
                 reply = await self._with_token(node, method, path, json)
             return reply
