@@ -1,11 +1,13 @@
 """Workloads and pods of somebody else beside a drill's, and what a comparison says after a change of them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from offbus.runner.fingerprint_diff import differences
-from offbus_steps.port import Object, Ref
+from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from tests.kits.steps.bench import bench_on
 from tests.kits.steps.timed_port import TimedPort, deployment, node, pod, put
 from tests.kits.virtual_time import VirtualClock
@@ -42,8 +44,13 @@ def replica_set(name: str, namespace: str, owner: str) -> Object:
     )
 
 
-async def told(folder: Path, change: Callable[[TimedPort], object], *recorded: Any) -> dict[str, str | None]:
-    """What differs after the change, and why it is external (None: it is residue)."""
+async def told(
+    folder: Path, change: Callable[[TimedPort], object], *recorded: Any, graph: bool = False
+) -> dict[str, str | None]:
+    """What differs after the change, and why it is external (None: it is residue).
+
+    With `graph` the Deployment `web` and its pod are a DynamoGraphDeployment's of that name.
+    """
     port = TimedPort(folder)
     there = [
         node("node-1"),
@@ -61,8 +68,11 @@ async def told(folder: Path, change: Callable[[TimedPort], object], *recorded: A
         a_pod("proxy-1", "kube-system", "DaemonSet/proxy"),
         of(pod("proxy-2", "x", "node-2"), "kube-system", "DaemonSet/proxy"),
     ]
+    if graph:
+        of(there[1], "drill", "DynamoComponentDeployment/web")
+        there[3]["metadata"]["labels"][GRAPH_LABEL] = "web"
     for obj in there:
-        put(port.store, obj)
+        owned(port, obj)
     async with bench_on(port, folder, clock=VirtualClock()) as bench:
         before = await bench.cluster.fingerprint()
         change(port)
@@ -76,7 +86,17 @@ async def told(folder: Path, change: Callable[[TimedPort], object], *recorded: A
 
 
 def creates(*objects: Object) -> Callable[[TimedPort], None]:
-    return lambda port: [put(port.store, obj) for obj in objects] and None
+    return lambda port: [owned(port, obj) for obj in objects] and None
+
+
+def owned(port: TimedPort, obj: Object) -> None:
+    """Put it there. Where there is the controller that it names, its reference has its uid, as Kubernetes writes it."""
+    for one in obj["metadata"].get("ownerReferences") or ():
+        with suppress(NotFound):
+            if one["uid"] == "u":
+                ref = Ref(one["kind"], one["name"], obj["metadata"]["namespace"])
+                one["uid"] = port.store.get(ref)["metadata"]["uid"]
+    put(port.store, obj)
 
 
 def deletes(*refs: Ref) -> Callable[[TimedPort], None]:

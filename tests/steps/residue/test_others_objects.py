@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbus_steps.deploy.undo_delete import DeleteObject
-from offbus_steps.port import Ref
+from offbus_steps.port import Object, Ref
 from offbus_steps.prepare.undo_admission import RemoveAdmission
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.others_objects import PODS, Touched, change_of_pods
@@ -109,6 +109,39 @@ async def test_a_pod_of_a_graph_that_the_run_made_is_residue(tmp_path: Path) -> 
     made = DeleteObject(kind="DynamoGraphDeployment", name="llm", namespace="drill")
     item = "Pods of DynamoGraphDeployment/drill/llm"
     assert await told(tmp_path, creates(left), made) == {item: None}
+
+
+def labelled(pod: Object, uid: str = "forged", kind: str = "ReplicaSet", name: str = "web-1") -> Object:
+    """A stranger's pod with a graph's label, that names as its controller whose uid it does not know."""
+    pod["metadata"]["labels"][GRAPH_LABEL] = "web"
+    reference = {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid, "controller": True}
+    pod["metadata"]["ownerReferences"] = [reference] if name else []
+    return pod
+
+
+STAND_INS = {
+    "with a graph's label": lambda: labelled(a_pod("y", "drill"), name=""),
+    "with a graph's label, of a Job": lambda: labelled(a_pod("y", "drill"), kind="Job", name="any"),
+    "that names a ReplicaSet": lambda: labelled(a_pod("y", "drill")),
+}
+
+
+@pytest.mark.guarantee("G3")
+@pytest.mark.parametrize("graph", [True, False], ids=["of a graph", "of a Deployment"])
+@pytest.mark.parametrize("which", STAND_INS)
+@in_virtual_time
+async def test_a_strangers_pod_stands_in_for_none_that_is_missing(
+    tmp_path: Path, which: str, *, graph: bool
+) -> None:
+    """A drained pod that did not come back is residue, whatever else has the graph's label or names its owner."""
+
+    def change(port: TimedPort) -> None:
+        deletes(Ref("Pod", "web-1-a", "drill"))(port)
+        creates(STAND_INS[which]())(port)
+
+    found = await told(tmp_path, change, RESTORE, graph=graph)
+    whose = "DynamoGraphDeployment" if graph else "Deployment"
+    assert found[f"Pods of {whose}/drill/web"] is None
 
 
 LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
