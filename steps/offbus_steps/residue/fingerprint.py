@@ -32,8 +32,10 @@ from offbus_steps.residue.external_changes import (
 from offbus_steps.residue.pod_items import PodItems
 from offbus_steps.residue.shown_values import few_marks, shown_annotations, split_spec
 from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.owners import MOST_LINKS
 from offbus_steps.watch.scope import pages_of
 from offbus_steps.workloads import pods
+from offbus_steps.workloads.controllers import ONLY_OF_GRAPHS, Controller, controller
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
@@ -73,6 +75,7 @@ async def _taken(
     objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str, *, whole: bool
 ) -> dict[str, Any]:
     items: dict[str, Any] = {}
+    above: dict[str, Controller] = {}
     offering = []
     async for page in pages_of(objects, "Node", "", whole=whole):
         for node in page.items:
@@ -82,12 +85,14 @@ async def _taken(
     items.update(await known_faults(agents, offering))
     for kind in WORKLOAD_KINDS:
         async for obj in _listed(objects, kind, guards.searched, whole=whole):
-            if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
+            if by := controller(obj):
+                above[obj["metadata"]["uid"]] = by
+            elif guards.allows_namespace(obj["metadata"]["namespace"]):
                 ref = Ref.of({**obj, "kind": kind})
                 items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
     for state in await tripped_states(objects, guards.responder_namespace):
         items[f"{state} {BREAKER}"] = True
-    items.update(await _pods(objects, guards, whole=whole))
+    items.update(await _pods(objects, guards, above, whole=whole))
     for kind in ALLOWED_KINDS:
         spaces = ("",) if kind == "Namespace" else guards.searched
         async for obj in _listed(objects, kind, spaces, labels=f"{RUN_LABEL}={run}", whole=whole):
@@ -161,11 +166,13 @@ async def _listed(
         return
 
 
-async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
-    owners = {
-        (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
-        async for one in _listed(objects, "ReplicaSet", whole=whole)
-    }
+async def _pods(
+    objects: Objects, guards: ClusterGuards, above: dict[str, Controller], *, whole: bool
+) -> dict[str, Any]:
+    """`above`: of a workload that has one, by its uid, its controller."""
+    async for one in _listed(objects, "ReplicaSet", whole=whole):
+        if by := controller(one):
+            above[one["metadata"]["uid"]] = by
     found = PodItems()
     for namespace in guards.searched:
         async for page in pages_of(objects, "Pod", namespace, whole=whole):
@@ -174,28 +181,30 @@ async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict
                     continue
                 preloads = any(map(is_loaded_with, pods.containers(pod["spec"])))
                 node = intern(pod["spec"].get("nodeName") or "")
-                found.add(_owner(pod, owners), node, ready=pods.is_ready(pod), preloads=preloads)
+                found.add(_owner(pod, above), node, ready=pods.is_ready(pod), preloads=preloads)
     return found.items()
 
 
-def _owner(pod: Object, owners: Mapping[tuple[str, str], str]) -> str:
-    meta = pod["metadata"]
+def _owner(pod: Object, above: Mapping[str, Controller]) -> str:
+    """Whose pod it is, by uid: else a stranger's could stand in for one that is missing. A graph's pods are counted
+    together, as what makes them has other names after a rollout; its label counts only where its operators' kinds are
+    above the pod."""
+    meta, first = pod["metadata"], controller(pod)
+    if first is None:
+        return str(Ref("Pod", meta["name"], meta["namespace"]))
     graph = (meta.get("labels") or {}).get(GRAPH_LABEL)
-    if graph:
+    if graph and _last(first, above).kind in ONLY_OF_GRAPHS:
         return f"DynamoGraphDeployment/{meta['namespace']}/{graph}"
-    owner = _controller(meta)
-    kind, _, name = owner.partition("/")
-    if kind == "ReplicaSet":
-        owner = owners.get((meta["namespace"], name)) or owner
-    return (
-        f"{owner.partition('/')[0]}/{meta['namespace']}/{owner.partition('/')[2]}"
-        if owner
-        else str(Ref("Pod", meta["name"], meta["namespace"]))
-    )
+    if first.kind == "ReplicaSet" and (over := above.get(first.uid)):
+        return f"{over.kind}/{meta['namespace']}/{over.name}"
+    said = pods.controller_of(pod) or {}  # whole: a change of what is cut shows in its digest
+    return f"{short(said['kind'])}/{meta['namespace']}/{short(said['name'])}"
 
 
-def _controller(meta: Mapping[str, Any]) -> str:
-    for one in meta.get("ownerReferences") or ():
-        if one.get("controller"):
-            return f"{short(one['kind'])}/{short(one['name'])}"
-    return ""
+def _last(first: Controller, above: Mapping[str, Controller]) -> Controller:
+    """The end of a chain of controllers, as far as they were listed. It is as long as a graph's can be."""
+    for _ in range(MOST_LINKS):
+        if first.uid not in above:
+            break
+        first = above[first.uid]
+    return first

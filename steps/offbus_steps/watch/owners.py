@@ -29,7 +29,7 @@ from offbus_steps.workloads.controllers import BETWEEN, LABELLED, MAKERS, Contro
 from offbus_steps.workloads.pods import is_of_kubelet
 from offbus_steps.workloads.target import Target
 
-__all__ = ["Owners"]
+__all__ = ["MOST_LINKS", "Owners"]
 
 MOST_LINKS = 10
 """Pod, StatefulSet, Pod, StatefulSet, LeaderWorkerSet, DisaggregatedSet, graph are 7."""

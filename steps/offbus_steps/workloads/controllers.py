@@ -18,7 +18,16 @@ from typing import Any
 
 from offbus_steps.workloads.pods import controller_of
 
-__all__ = ["BETWEEN", "LABELLED", "MAKERS", "NAMES", "OWNER_KINDS", "Controller", "controller"]
+__all__ = [
+    "BETWEEN",
+    "LABELLED",
+    "MAKERS",
+    "NAMES",
+    "ONLY_OF_GRAPHS",
+    "OWNER_KINDS",
+    "Controller",
+    "controller",
+]
 
 MAKERS: Mapping[str, frozenset[str]] = {
     "Deployment": frozenset({"ReplicaSet"}),
@@ -43,6 +52,13 @@ BETWEEN: Mapping[str, frozenset[str]] = {
     "DynamoGraphDeployment": frozenset(OF_GRAPHS.split()),
 }
 """What may stand between a pod and its workload."""
+ONLY_OF_GRAPHS = (BETWEEN["DynamoGraphDeployment"] | {"DynamoGraphDeployment"}) - {
+    "Deployment",
+    "LeaderWorkerSet",
+    "ReplicaSet",
+    "StatefulSet",
+}
+"""What nothing but a graph's operators puts above a pod; also a leader's Pod, whose own chain is not followed here."""
 OWNER_KINDS = frozenset[str]().union(*BETWEEN.values())
 LABELLED = frozenset({"Pod", "ReplicaSet"})
 """These have the labels of the template that they are made from, and so the target's; others need not have them."""
