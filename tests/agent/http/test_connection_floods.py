@@ -109,7 +109,7 @@ def test_a_long_poll_with_the_token_is_not_ended_by_strangers(
     with (
         closing(polling),
         tcp(port, POD, WATCHDOG_S) as idle,
-        connections(partial(tcp, port, POD, WATCHDOG_S), POLL, STRANGERS + 10),
+        connections(partial(tcp, port, POD, WATCHDOG_S), HALF_A_HEAD, STRANGERS + 10),
     ):
         assert is_closed(idle)
         agent.post("/faults/f1/disarm", OWNER)
