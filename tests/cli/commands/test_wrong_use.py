@@ -37,6 +37,18 @@ def test_no_such_file(offbus, tmp_path):
     untouched(tmp_path)
 
 
+@pytest.mark.parametrize("command", [("run",), ("plan", "--offline")], ids=["run", "plan"])
+def test_what_validate_warns_of_is_said_before_a_run(offbus, tmp_path, monkeypatch, command):
+    """A value that no input takes: the run would go on with the default."""
+    monkeypatch.setenv("OFFBUS_INPUT_XIT", "48")
+    (tmp_path / "drill.yaml").write_text(
+        SCENARIO.replace("steps:", "inputs: {xid: {type: integer, default: 79}}\nsteps:")
+    )
+    done = offbus(*command, "drill.yaml")
+    assert "OFFBUS_INPUT_XIT" in done.stderr
+    assert "OFFBUS_INPUT_XIT" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
