@@ -1,4 +1,4 @@
-"""Generates the pages of docs/steps, parts of other pages, schemas/, and the roles of deploy/base.
+"""Generates the pages of docs/steps, parts of other pages, schemas/, the roles of deploy/base and the C kernel lines.
 
     python docs/generate.py           write everything
     python docs/generate.py --check   write nothing; exit status 1 and the names of files that are not up to date
@@ -15,6 +15,7 @@ from inspect import getsource
 from pathlib import Path
 from textwrap import dedent
 
+from kernel_lines import header
 from modules import module_list
 from proofs import Proof, ProofError, proof_text, proofs, refuse_unknown
 from tables import keys, outputs, params, table
@@ -232,6 +233,7 @@ def everything() -> Iterator[tuple[Path, str]]:
             yield page, filled(page)
     for whose in WHOSE:
         yield ROOT / "deploy" / "base" / f"{whose}-roles.yaml", rendered(whose)
+    yield ROOT / "shim" / "kmsg_helper" / "kernel_lines.h", header()
     for name in SCHEMAS:
         yield ROOT / "schemas" / f"{name}.json", schema_text(name, is_published=True)
 

@@ -5,12 +5,15 @@ of offbus: 2 for a command line that cannot work (such as a bad token file), 3 f
 (a port in use, no kernel log, another agent). Imports happen inside the functions, so that `--help` is quick.
 """
 
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 __all__ = ["main"]
 
+_USER_ID = click.IntRange(0, 2**32 - 2)
 INVALID = 2
 COULD_NOT_RUN = 3
 
@@ -21,6 +24,9 @@ Examples:
     offbus-agent serve --node $NODE_NAME --token-file /etc/offbus/token --host 0.0.0.0
   A node of `local`, on a Unix socket:
     offbus-agent serve --node node-1 --root nodes/node-1 --uds nodes/node-1/agent.sock --token-file token
+  Without privileges, beside the kernel-log helper, which has them:
+    offbus-agent kmsg-helper --socket /run/helper/socket
+    offbus-agent serve --node $NODE_NAME --token-file /etc/offbus/token --kmsg-helper /run/helper/socket
   Only XIDs 79 and 94, one fault at a time:
     offbus-agent serve --node n --token-file token --allow-xid 79 --allow-xid 94 --max-faults 1
 """
@@ -61,6 +67,11 @@ def main() -> None:
     help="The kernel log. Default: ROOT/kmsg beside a ROOT/gpus.json, else ROOT/dev/kmsg.",
 )
 @click.option(
+    "--kmsg-helper",
+    type=click.Path(path_type=Path),
+    help="Ask the kernel-log helper on this socket for all that needs root, instead of opening --kmsg.",
+)
+@click.option(
     "--state",
     type=click.Path(path_type=Path),
     help="Folder for the faults' state, across restarts. Default: ROOT/var/lib/offbus.",
@@ -97,6 +108,7 @@ def serve(
     port: int,
     token_file: Path,
     kmsg: Path | None,
+    kmsg_helper: Path | None,
     state: Path | None,
     allow_xid: tuple[int, ...],
     max_faults: int,
@@ -113,6 +125,8 @@ def serve(
     from offbus_agent.faults.policy import Policy, TokenBucket
     from offbus_agent.program import CannotServeError, InvalidOptionError, Options, run
 
+    if kmsg and kmsg_helper:
+        raise click.UsageError("--kmsg is the helper's --log where --kmsg-helper is given; leave it out")
     usual = root / "kmsg" if (root / "gpus.json").exists() else root / "dev/kmsg"
     options = Options(
         paths=NodePaths(node, root, kmsg or usual, state or root / "var/lib/offbus"),
@@ -122,6 +136,7 @@ def serve(
         host=host,
         port=port,
         ready_fd=ready_fd,
+        helper=kmsg_helper,
     )
     try:
         run(options)
@@ -131,7 +146,88 @@ def serve(
         _leave(err, COULD_NOT_RUN)
 
 
-def _leave(err: Exception, code: int) -> None:
+@main.command("kmsg-helper")
+@click.option(
+    "--socket",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Listen on this Unix socket; the served user must be able to write in its folder.",
+)
+@click.option(
+    "--uid", type=_USER_ID, default=60883, show_default=True, help="Serve only this user: the agent's."
+)
+@click.option("--gid", type=_USER_ID, help="The agent's group. Default: as --uid.")
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    default="/dev/kmsg",
+    show_default=True,
+    help="The kernel log, or a local node's record file; never created.",
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+    default="/",
+    show_default=True,
+    help="The node's root folder, where /run/offbus and /var/lib/offbus are made.",
+)
+@click.option(
+    "--lines-per-hour",
+    type=click.IntRange(1, 3600),
+    default=600,
+    show_default=True,
+    help="How many kernel lines may be written in an hour.",
+)
+@click.option(
+    "--gpus",
+    type=click.IntRange(1, 64),
+    default=16,
+    show_default=True,
+    help="On how many GPUs they may be in an hour.",
+)
+@click.option(
+    "--stop-file",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Write no line while this file is there (repeatable, at most 4).",
+)
+def kmsg_helper(
+    path: Path,
+    uid: int,
+    gid: int | None,
+    log: Path,
+    root: Path,
+    lines_per_hour: int,
+    gpus: int,
+    stop_file: tuple[Path, ...],
+) -> None:
+    """Do for an agent without privileges what needs root: kernel lines, folders, fixed questions about processes.
+
+    This command becomes the program offbus-kmsg-helper, which is in C and can do nothing else
+    (docs/reference/kernel-log-helper.md).
+    """
+    from offbus_agent.page.native_library import HELPER, NativeMissingError, library
+
+    options = {
+        "socket": path,
+        "uid": uid,
+        "gid": uid if gid is None else gid,
+        "log": log,
+        "root": "" if root == Path("/") else root,
+        "lines-per-hour": lines_per_hour,
+        "gpus": gpus,
+    }
+    words = [f"--{name}={value}" for name, value in options.items()]
+    words += [f"--stop-file={file}" for file in stop_file]
+    try:
+        program = library(HELPER)
+    except NativeMissingError as err:
+        _leave(err, COULD_NOT_RUN)
+    os.execv(program, [HELPER, *words])  # noqa: S606  from an argument list
+
+
+def _leave(err: Exception, code: int) -> NoReturn:
     click.echo(f"offbus-agent: {err}", err=True)
     raise SystemExit(code)
 

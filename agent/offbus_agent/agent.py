@@ -20,8 +20,11 @@ from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.service import Faults
 from offbus_agent.faults.store import Store
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, Survey, survey
+from offbus_agent.kernel_log.helper import HelperLog
 from offbus_agent.kernel_log.kmsg import KmsgDevice
+from offbus_agent.kernel_log.log import KernelLog
 from offbus_agent.kernel_log.open import open_kernel_log
+from offbus_agent.kmsg_helper import KmsgHelper
 from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import (
     Fault,
@@ -153,28 +156,37 @@ def survey_of(root: Path) -> Survey:
         raise Refusal(500, "gpus_unknown", str(err), "fix the file that lists the GPUs") from err
 
 
+def _kernel_log(path: Path, helper: KmsgHelper | None) -> tuple[KernelLog, bool]:
+    """The node's log, and whether it is the machine's own. Raises KernelLogError."""
+    if helper is not None:
+        log = HelperLog.open(helper)
+        return log, log.is_device
+    own = open_kernel_log(path)
+    own.check()
+    return own, isinstance(own, KmsgDevice)
+
+
 def open_agent(
     paths: NodePaths,
     policy: Policy,
     store: Store,
     now_ns: Callable[[], int] = boottime_ns,
     in_thread: InThread = asyncio.to_thread,
+    helper: KmsgHelper | None = None,
 ) -> Agent:
     """The agent of a node, with its stored faults restored; `now_ns` is the clock of its leases.
 
-    `in_thread` is where evidence is collected: a test on virtual time, which no thread keeps up with, does it inline.
+    `helper` does what needs root; without one, this process does. `in_thread` is where evidence is collected: a test on
+    virtual time, which no thread keeps up with, does it inline.
 
     Raises KernelLogError, NodePageError.
     """
-    kernel = open_kernel_log(paths.kmsg)
-    kernel.check()
+    kernel, of_machine = _kernel_log(paths.kmsg, helper)
     page = NodePage.prepare(paths.root)
     planes = Planes(kernel, page)
     book = FaultBook(store, planes, now_ns)
     book.restore()
     collector = Collector(book, Evidence(page, paths.root), in_thread)
-    clearing = Clearing(
-        planes, book, partial(monitor_of, paths.root, of_machine=isinstance(kernel, KmsgDevice))
-    )
+    clearing = Clearing(planes, book, partial(monitor_of, paths.root, of_machine=of_machine))
     faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing, collector)
     return Agent(paths, page, planes, book, faults, collector, in_thread)

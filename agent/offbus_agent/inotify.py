@@ -4,6 +4,7 @@ one of the folders that it watches. Whoever waits looks for itself what has chan
 
 import ctypes
 import os
+import select
 from pathlib import Path
 
 __all__ = ["CREATE", "DELETE", "MODIFY", "MOVED_FROM", "MOVED_TO", "Inotify"]
@@ -34,6 +35,11 @@ class Inotify:
             return bool(os.read(self.fd, _BUFFER))
         except BlockingIOError:
             return False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for events, so long at most, and read them; whether there were any. Blocking."""
+        found, _, _ = select.select([self.fd], [], [], max(0.0, seconds))
+        return bool(found) and self.read()
 
     def close(self) -> None:
         """Free the descriptor."""

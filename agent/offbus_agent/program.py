@@ -27,6 +27,7 @@ from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenError, TokenFile
 from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_agent.kernel_log.log import KernelLogError
+from offbus_agent.kmsg_helper import HelperUnreachable, KmsgHelper
 from offbus_agent.lease_keeper import keep
 from offbus_agent.lease_time import boot_id
 from offbus_agent.planes.page_plane import NodePageError
@@ -58,6 +59,8 @@ class Options:
     host: str
     port: int
     ready_fd: int | None
+    helper: Path | None
+    """The kernel-log helper's socket; None: this process does it all itself."""
 
 
 def run(options: Options) -> None:
@@ -89,8 +92,21 @@ def _checked_token(options: Options) -> TokenFile:
     return token
 
 
+def _helper(path: Path | None) -> KmsgHelper | None:
+    """The helper, once it listens: it makes the folders, the state's too."""
+    if path is None:
+        return None
+    helper = KmsgHelper(path)
+    try:
+        helper.await_socket()
+    except HelperUnreachable as err:
+        raise CannotServeError(f"{err}; start `offbus-agent kmsg-helper` first") from err
+    return helper
+
+
 @contextmanager
 def _opened(options: Options) -> Iterator[Agent]:
+    helper = _helper(options.helper)
     try:
         store = Store(options.paths.state, boot_id())
     except (OSError, StoreError) as err:
@@ -100,7 +116,7 @@ def _opened(options: Options) -> Iterator[Agent]:
         if warning:
             logging.getLogger(__name__).warning("%s", warning)
         try:
-            agent = open_agent(options.paths, options.policy, store)
+            agent = open_agent(options.paths, options.policy, store, helper=helper)
         except KernelLogError as err:
             raise CannotServeError(f"{err.message}; {err.hint}" if err.hint else err.message) from err
         except NodePageError as err:

@@ -8,6 +8,7 @@
 
 #include "functions.h"
 #include "offbus_page.h"
+#include "text.h"
 
 /* What to do with a call: jump to `target`, or return `value` when there is none. In two registers. */
 struct verdict {
@@ -24,23 +25,6 @@ typedef uint64_t (*real_function)(uint64_t, uint64_t, uint64_t, uint64_t, uint64
 static inline uint64_t call_real(void *real, const uint64_t *args) {
   return ((real_function)real)(args[0], args[1], args[2], args[3], args[4], args[5]);
 }
-
-void *memcpy(void *restrict to, const void *restrict from, size_t size);
-void *memset(void *at, int byte, size_t size);
-int memcmp(const void *a, const void *b, size_t size);
-
-/* text.c: strings, and the shim's line on stderr */
-struct line {
-  size_t used;
-  char text[512];
-};
-bool text_equal(const char *a, const char *b);
-bool text_starts(const char *text, const char *prefix);
-size_t text_length(const char *text);
-void line_add(struct line *line, const char *text);
-void line_add_number(struct line *line, int64_t number);
-void line_start(void);
-void line_say(struct line *line); /* on stderr, unless it was replaced since the start */
 
 /* lock.c: a spin lock for short sections; a forked child takes over a lock that was held at the fork */
 uint64_t lock_take(uint32_t *lock); /* returns the mask for lock_give */

@@ -1,5 +1,5 @@
 /* Strings, the memory functions that a compiler may call by itself, and the line on stderr. */
-#include "shim.h"
+#include "text.h"
 
 #include "raw.h"
 

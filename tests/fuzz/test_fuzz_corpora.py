@@ -8,6 +8,7 @@ import pytest
 
 from tests.kits import REPOSITORY
 from tests.kits.fuzz.corpus import CORPORA, kept
+from tests.kits.fuzz.in_c import IN_C
 from tests.kits.fuzz.targets import TARGETS
 
 INPUTS = [(name, path) for name in TARGETS for path in kept(name)]
@@ -19,8 +20,9 @@ def test_a_kept_input_breaks_no_promise(name: str, path: Path) -> None:
 
 
 def test_every_target_has_a_corpus_and_every_corpus_a_target_and_they_are_small() -> None:
-    assert {folder.name for folder in CORPORA.iterdir()} == set(TARGETS)
-    assert sum(path.stat().st_size for _, path in INPUTS) < 500_000
+    assert {folder.name for folder in CORPORA.iterdir()} == {*TARGETS, *IN_C}
+    in_c = [path for name in IN_C for path in kept(name)]
+    assert sum(path.stat().st_size for path in (*in_c, *(path for _, path in INPUTS))) < 500_000
 
 
 def test_a_target_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -37,11 +37,18 @@ def test_it_is_tagged_for_every_linux_of_ten_years(wheel: Path) -> None:
 
 @pytest.mark.parametrize(
     "library",
-    ["liboffbus.so", "standin/libcuda.so.1", "standin/libnvidia-ml.so.1"],
+    ["liboffbus.so", "offbus-kmsg-helper", "standin/libcuda.so.1", "standin/libnvidia-ml.so.1"],
     ids=lambda name: Path(name).name,
 )
 def test_it_holds_the_c_parts(names: set[str], library: str) -> None:
     assert f"offbus_agent/native/{library}" in names
+
+
+def test_the_kernel_log_helper_can_be_started(wheel: Path) -> None:
+    """pip makes a file executable that is so in the archive."""
+    with zipfile.ZipFile(wheel) as archive:
+        entry = archive.getinfo("offbus_agent/native/offbus-kmsg-helper")
+    assert entry.external_attr >> 16 & 0o111 == 0o111
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.kernel_log.line import checked
-from offbus_agent.kernel_log.log import KernelLogError, KernelRecord, NotShown, check_access, parse_record
+from offbus_agent.kernel_log.log import (
+    KernelLogError,
+    KernelRecord,
+    NotShown,
+    TextLog,
+    check_access,
+    parse_record,
+)
 
 __all__ = ["KmsgDevice"]
 
@@ -22,8 +29,8 @@ _RECORD_SIZE = 8192
 
 
 @dataclass(slots=True)
-class KmsgDevice:
-    """`KernelLog` over a character device."""
+class KmsgDevice(TextLog):
+    """`TextLog` over a character device."""
 
     path: Path
 
@@ -32,7 +39,7 @@ class KmsgDevice:
         check_access(self.path)
 
     def write(self, line: str, level: int = 4) -> KernelRecord:
-        """See `KernelLog.write`."""
+        """See `TextLog.write`."""
         data = f"<{level}>{checked(line)}\n".encode("ascii")
         reader = self._open(os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -86,6 +93,7 @@ class KmsgDevice:
         raise NotShown(
             f"timed out after {_BOUND_S:g}s waiting for the line that was written to {self.path}",
             _why(),
+            text=line,
             lost=False,
         )
 
@@ -95,6 +103,7 @@ class KmsgDevice:
             raise NotShown(
                 f"{self.path} accepted the line and does not return it: it is not a kernel log",
                 "set --kmsg to /dev/kmsg",
+                text=line,
                 lost=True,
             )
         return record[0] if record[1] == line else None

@@ -3,7 +3,8 @@
 Job: build `NVRM: Xid (PCI:dddd:bb:dd): N, ...` as detectors accept it, and guarantee that one text is one record. A
 caller's text reaches the log only if `checked` accepts it: printable ASCII without backslash (the kernel shows anything
 else as \\xNN, so it could not be read back as written), no line end, under 900 bytes with its prefix. It must not open
-files. Violations raise `UnsafeLine`.
+files. Violations raise `UnsafeLine`. `XidLine` and `ResetLine` are lines as fields: the kernel-log helper is sent these
+and has the same texts from `make generate` (shim/kmsg_helper/kernel_lines.h).
 
 Dialects (docs/reference/agent.md has the measured table of which detector accepts which):
 
@@ -15,9 +16,25 @@ Dialects (docs/reference/agent.md has the measured table of which detector accep
 """
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
-__all__ = ["LIMIT", "MARK", "Dialect", "UnsafeLine", "checked", "reset_line", "xid_line"]
+from offbus_agent.catalogue.catalogue import lookup
+from offbus_agent.catalogue.nvlink5 import FIRST_R575
+
+__all__ = [
+    "LIMIT",
+    "MARK",
+    "Dialect",
+    "KernelLine",
+    "ResetLine",
+    "UnsafeLine",
+    "XidLine",
+    "checked",
+    "reset_line",
+    "xid_line",
+]
 
 LIMIT = 900
 """Bytes of one write to the kernel log, prefix and line end included; older kernels refuse from 976 on."""
@@ -46,10 +63,49 @@ class Dialect(StrEnum):
     TIMESTAMP = "timestamp"
 
 
-def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_s: float) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XidLine:
+    """An XID's line for one GPU."""
+
+    level: ClassVar[int] = 4
+    """Syslog level: warning, as the driver's own."""
+    xid: int
+    """Of the catalogue."""
+    before_r575: bool
+    """Whether it is written as by drivers before R575."""
+    gpu: int
+    """The GPU's index, which some texts name."""
+    dialect: Dialect
+    fault: str
+    pci: str
+
+    def text(self, at_ns: int) -> str:
+        """The whole line at a time of CLOCK_BOOTTIME, checked. Raises UnsafeLine, UnknownXid."""
+        text = lookup(self.xid).text_on(FIRST_R575 - 1 if self.before_r575 else None).format(gpu=self.gpu)
+        return xid_line(dialect=self.dialect, fault=self.fault, pci=self.pci, text=text, at_ns=at_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class ResetLine:
+    """The line of a GPU's reset."""
+
+    level: ClassVar[int] = 3
+    """Syslog level: error, as NVSentinel's job logs it (`logger -p daemon.err`)."""
+    gpu: str
+    """Its full UUID."""
+
+    def text(self, at_ns: int) -> str:
+        """The whole line, at whatever time, checked. Raises UnsafeLine."""
+        return reset_line(self.gpu)
+
+
+KernelLine = XidLine | ResetLine
+
+
+def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_ns: int) -> str:
     """The whole line, checked. `pci` is spelt as in the node's metadata, without function digit.
 
-    `text` starts with the XID and a comma; `at_s` is CLOCK_BOOTTIME in seconds, for the timestamp dialect.
+    `text` starts with the XID and a comma; `at_ns` is CLOCK_BOOTTIME, for the timestamp dialect.
     Raises UnsafeLine.
     """
     if not _ID.fullmatch(fault):
@@ -58,7 +114,7 @@ def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_s: float) 
         raise UnsafeLine(f"PCI address {pci!r} is not spelt dddd:bb:dd")
     if not re.match(r"\d+, ", text):
         raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM require it")
-    return checked(_opening(dialect, fault, at_s) + f"NVRM: Xid (PCI:{pci}): {text}")
+    return checked(_opening(dialect, fault, at_ns) + f"NVRM: Xid (PCI:{pci}): {text}")
 
 
 def reset_line(gpu: str) -> str:
@@ -83,7 +139,7 @@ def checked(line: str) -> str:
     return line
 
 
-def _opening(dialect: Dialect, fault: str, at_s: float) -> str:
+def _opening(dialect: Dialect, fault: str, at_ns: int) -> str:
     match dialect:
         case Dialect.MARKED:
             return f"{MARK}{fault} ;"
@@ -92,6 +148,6 @@ def _opening(dialect: Dialect, fault: str, at_s: float) -> str:
         case Dialect.KERNEL:
             return "kernel: "
         case Dialect.TIMESTAMP:
-            return f"[{at_s:.6f}] "
+            return f"[{at_ns // 10**9}.{at_ns % 10**9 // 1000:06d}] "  # cut to microseconds, as by printk
         case Dialect.BARE:
             return ""

@@ -1,15 +1,20 @@
 """One interface over a node's kernel log: `/dev/kmsg`, or the record file of a `local` node.
 
-Job: write one line and verify it, by reading the record back with its sequence number. A line that does not show is
-`NotShown`, never success; a log that cannot be opened or written is `KernelLogError`. Both have path, reason and hint.
-Neither implementation creates a file, keeps one open between lines, or writes more than one record.
+Job: write one line, given as its fields, and verify it, by reading the record back with its sequence number. A line
+that does not show is `NotShown`, never success; a log that cannot be opened or written is `KernelLogError`. Both have
+path, reason and hint.
+No implementation creates a file, keeps one open between lines, or writes more than one record.
 """
 
 import os
 import re
+import time
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from offbus_agent.kernel_log.line import KernelLine
 
 __all__ = [
     "FACILITY_USER",
@@ -17,6 +22,7 @@ __all__ = [
     "KernelLogError",
     "KernelRecord",
     "NotShown",
+    "TextLog",
     "check_access",
     "parse_record",
     "stat_log",
@@ -44,8 +50,9 @@ class NotShown(KernelLogError):
     `lost`: it is not in the log for certain, so no detector can have seen it. If not, it was only not found in time.
     """
 
-    def __init__(self, message: str, hint: str = "", *, lost: bool) -> None:
+    def __init__(self, message: str, hint: str = "", *, text: str, lost: bool) -> None:
         super().__init__(message, hint)
+        self.text = text
         self.lost = lost
 
 
@@ -64,8 +71,8 @@ class KernelLog(Protocol):
 
     path: Path
 
-    def write(self, line: str, level: int = 4) -> KernelRecord:
-        """Write one line (`kernel_line.checked`) at a syslog level 0-7 and read it back.
+    def record(self, line: KernelLine) -> KernelRecord:
+        """Write one line, as it is now, and read it back.
 
         Bounded by a few seconds; blocking, so call it in a thread. Raises NotShown, KernelLogError,
         UnsafeLine.
@@ -73,6 +80,18 @@ class KernelLog(Protocol):
 
     def check(self) -> None:
         """Raises KernelLogError when a write would fail now."""
+
+
+class TextLog(KernelLog):
+    """A kernel log that this process can open, and so write any line to."""
+
+    def record(self, line: KernelLine) -> KernelRecord:
+        """See `KernelLog.record`."""
+        return self.write(line.text(time.clock_gettime_ns(time.CLOCK_BOOTTIME)), line.level)
+
+    @abstractmethod
+    def write(self, line: str, level: int = 4) -> KernelRecord:
+        """Write one line (`line.checked`) at a syslog level 0-7 and read it back. Raises as `record`."""
 
 
 def stat_log(path: Path) -> os.stat_result:

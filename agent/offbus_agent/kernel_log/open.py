@@ -4,13 +4,13 @@ import stat
 from pathlib import Path
 
 from offbus_agent.kernel_log.kmsg import KmsgDevice
-from offbus_agent.kernel_log.log import KernelLog, KernelLogError, stat_log
+from offbus_agent.kernel_log.log import KernelLogError, TextLog, stat_log
 from offbus_agent.kernel_log.record_file import RecordFile
 
 __all__ = ["open_kernel_log"]
 
 
-def open_kernel_log(path: Path) -> KernelLog:
+def open_kernel_log(path: Path) -> TextLog:
     """The log at `path`: a character device or a regular file. Raises KernelLogError for anything else."""
     mode = stat_log(path).st_mode
     if stat.S_ISCHR(mode):

@@ -20,6 +20,7 @@ from offbus_agent.kernel_log.log import (
     KernelLogError,
     KernelRecord,
     NotShown,
+    TextLog,
     check_access,
     parse_record,
 )
@@ -32,8 +33,8 @@ _TAIL = 4096
 
 
 @dataclass(slots=True)
-class RecordFile:
-    """`KernelLog` over a record file."""
+class RecordFile(TextLog):
+    """`TextLog` over a record file."""
 
     path: Path
 
@@ -42,7 +43,7 @@ class RecordFile:
         check_access(self.path)
 
     def write(self, line: str, level: int = 4) -> KernelRecord:
-        """See `KernelLog.write`."""
+        """See `TextLog.write`."""
         checked(line)
         writer = self._open(os.O_RDWR | os.O_APPEND)
         try:
@@ -113,6 +114,7 @@ class RecordFile:
         raise NotShown(
             f"the line was written to {self.path} and is not in it",
             "check what truncates or replaces the file",
+            text=line,
             lost=True,
         )
 

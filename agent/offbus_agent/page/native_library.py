@@ -1,4 +1,4 @@
-"""The built C parts: the shim, and the stand-in driver of the `local` environment.
+"""The built C parts: the shim, the kernel-log helper, and the stand-in driver of the `local` environment.
 
 Job: find them or report why they are missing. They are built with the package (shim/hatch_build.py); a package built
 without a C compiler, or not on Linux, has none. It builds and loads nothing.
@@ -8,6 +8,7 @@ from pathlib import Path
 
 __all__ = [
     "DRIVERS",
+    "HELPER",
     "PROXIES",
     "SHIM",
     "NativeMissingError",
@@ -18,6 +19,8 @@ __all__ = [
 
 SHIM = "liboffbus.so"
 """The preload object."""
+HELPER = "offbus-kmsg-helper"
+"""The program that writes kernel lines for an agent without privileges (docs/reference/kernel-log-helper.md)."""
 PROXIES = ("proxy/libcuda.so.1", "proxy/libnvidia-ml.so.1")
 """The same shim under the driver's names, for calls that no preload object intercepts (docs/shim.md)."""
 DRIVERS = ("standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
@@ -40,7 +43,7 @@ def native_dir() -> Path:
 
 
 def library(name: str) -> Path:
-    """The path of one part (`SHIM`, or one of `PROXIES` or `DRIVERS`). Raises NativeMissingError."""
+    """The path of one part (`SHIM`, `HELPER`, or one of `PROXIES` or `DRIVERS`). Raises NativeMissingError."""
     path = native_dir() / name
     if not path.is_file():
         raise NativeMissingError(path)

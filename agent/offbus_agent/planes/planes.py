@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
-from offbus_agent.kernel_log.line import reset_line
+from offbus_agent.kernel_log.line import KernelLine, ResetLine
 from offbus_agent.kernel_log.log import KernelLog, KernelLogError, NotShown
 from offbus_agent.lease_time import boottime_ns, expires_ns
 from offbus_agent.models import FaultRequest, KernelEntry
@@ -24,8 +24,6 @@ __all__ = ["Applied", "FailureCode", "PlaneFailedError", "Planes"]
 
 FailureCode = Literal["plane_failed", "not_shown"]
 """It could not be done, or it was done and its effect did not show."""
-_ERROR_LEVEL = 3
-"""Syslog level of the reset line, as NVSentinel's job logs it (`logger -p daemon.err`)."""
 
 
 class PlaneFailedError(Exception):
@@ -111,7 +109,7 @@ class Planes:
 
     async def clear(self, gpu: str) -> KernelEntry:
         """Write the responder's documented clear for a GPU, read back. Raises PlaneFailedError, UnsafeLine."""
-        return await asyncio.to_thread(self._write_line, reset_line(gpu), [], _ERROR_LEVEL)
+        return await asyncio.to_thread(self._write_line, ResetLine(gpu), [])
 
     def path(self, plane: Plane) -> str:
         """The file that the plane writes to."""
@@ -121,15 +119,14 @@ class Planes:
         """Runs in a thread: reading back may have to wait."""
         written: list[KernelEntry] = []
         for gpu in made.gpus if Plane.KERNEL in made.planes else ():
-            text = line(made, gpu, request, at_s=boottime_ns() / 1e9)
-            written.append(self._write_line(text, written))
+            written.append(self._write_line(line(made, gpu, request), written))
         return written
 
-    def _write_line(self, text: str, before: list[KernelEntry], level: int = 4) -> KernelEntry:
+    def _write_line(self, line: KernelLine, before: list[KernelEntry]) -> KernelEntry:
         try:
-            record = self._kernel.write(text, level)
+            record = self._kernel.record(line)
         except NotShown as err:
-            unread = [] if err.lost else [text]
+            unread = [] if err.lost else [err.text]
             raise PlaneFailedError(
                 Plane.KERNEL, err.message, err.hint, code="not_shown", kernel=before, unread=unread
             ) from err

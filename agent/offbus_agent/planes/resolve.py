@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from offbus_agent.catalogue.catalogue import UnknownXid, Xid, lookup
-from offbus_agent.catalogue.nvlink5 import branch
+from offbus_agent.catalogue.nvlink5 import FIRST_R575, branch
 from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.result_codes import Code, UnknownCode, cuda_code, nvml_code
 from offbus_agent.catalogue.xid_effects import Mode
 from offbus_agent.gpus import Gpu
-from offbus_agent.kernel_log.line import UnsafeLine, xid_line
+from offbus_agent.kernel_log.line import UnsafeLine, XidLine
 from offbus_agent.models import FaultRequest
 from offbus_agent.refusals import Refusal
 
@@ -68,17 +68,25 @@ def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
     )
     if Plane.KERNEL in planes:
         for gpu in chosen:
-            line(made, gpu, request, at_s=0)
+            line(made, gpu, request)
     return made
 
 
-def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
+def line(made: Plan, gpu: Gpu, request: FaultRequest) -> XidLine:
     """The kernel line for one GPU. Raises Refusal 422 when it would not be one record."""
-    text = made.xid.text_on(branch(gpu.driver)).format(gpu=gpu.index)
+    found = XidLine(
+        xid=made.xid.number,
+        before_r575=(branch(gpu.driver) or FIRST_R575) < FIRST_R575,
+        gpu=gpu.index,
+        dialect=request.dialect,
+        fault=request.id,
+        pci=gpu.pci,
+    )
     try:
-        return xid_line(dialect=request.dialect, fault=request.id, pci=gpu.pci, text=text, at_s=at_s)
+        found.text(at_ns=0)
     except UnsafeLine as err:
         raise Refusal(422, "unsafe_line", str(err)) from err
+    return found
 
 
 def _gpus(wanted: list[str], here: dict[str, Gpu]) -> tuple[Gpu, ...]:

@@ -35,7 +35,7 @@ def journald_message(text: str) -> str:
 @pytest.mark.parametrize("dialect", list(Dialect))
 def test_every_line_is_read_by_the_detectors_that_its_dialect_promises(entry, dialect):
     text = entry.text.format(gpu=3)
-    line = xid_line(dialect=dialect, fault="a1b2", pci="0000:3b:00", text=text, at_s=6085126.13)
+    line = xid_line(dialect=dialect, fault="a1b2", pci="0000:3b:00", text=text, at_ns=6085126_130000000)
     raw = f"12,345,967340127,-;{line}"
     assert GPUD.search(line).groups() == ("PCI:0000:3b:00", str(entry.number))
     dcgm = DCGM.match(raw)
@@ -49,7 +49,7 @@ def test_every_line_is_read_by_the_detectors_that_its_dialect_promises(entry, di
 @pytest.mark.parametrize("number", NVLINK5_XIDS)
 def test_nvlink5_lines_have_the_shape_that_nvsentinel_decodes(number):
     line = xid_line(
-        dialect=Dialect.MARKED, fault="a", pci="0000:3b:00", text=lookup(number).text.format(gpu=0), at_s=0
+        dialect=Dialect.MARKED, fault="a", pci="0000:3b:00", text=lookup(number).text.format(gpu=0), at_ns=0
     )
     assert NVSENTINEL_NVLINK5.search(line)[2] == str(number)
 

@@ -10,7 +10,7 @@ from offbus_agent.kernel_log.line import LIMIT, Dialect, UnsafeLine, checked, xi
 from offbus_agent.kernel_log.log import parse_record
 from offbus_agent.kernel_log.open import open_kernel_log
 
-LINE = {"fault": "a1", "pci": "0000:3b:00", "text": "79, GPU has fallen off the bus.", "at_s": 0.0}
+LINE = {"fault": "a1", "pci": "0000:3b:00", "text": "79, GPU has fallen off the bus.", "at_ns": 0}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ LINE = {"fault": "a1", "pci": "0000:3b:00", "text": "79, GPU has fallen off the 
     ],
 )
 def test_the_dialects(dialect, line):
-    assert xid_line(dialect=Dialect(dialect), **{**LINE, "at_s": 12.5}) == line
+    assert xid_line(dialect=Dialect(dialect), **{**LINE, "at_ns": 12_500_000_999}) == line
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_nothing_that_a_caller_sends_adds_a_second_line(tmp_path_factory, text, 
     path = tmp_path_factory.mktemp("kmsg") / "kmsg"
     path.touch()
     try:
-        line = xid_line(dialect=dialect, fault=fault, pci="0000:3b:00", text=f"79, {text}", at_s=1.0)
+        line = xid_line(dialect=dialect, fault=fault, pci="0000:3b:00", text=f"79, {text}", at_ns=10**9)
     except UnsafeLine:
         return
     record = open_kernel_log(path).write(line)

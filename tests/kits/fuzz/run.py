@@ -13,18 +13,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from tests.kits import REPOSITORY
 from tests.kits.fuzz.corpus import kept_in
+from tests.kits.fuzz.in_c import IN_C, missing
 from tests.kits.fuzz.targets import TARGETS
 
 __all__ = ["main"]
 
 LONGEST = 8192
 """Bytes of an input: a head, some lines, a manifest. What is larger is bounded by rules with tests of their own."""
+ALL = (*TARGETS, *IN_C)
 BOUNDS = (f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1")
 START_S = 120
 """For what a fuzzer does before and after its time: instrumenting what it imports, playing its corpus."""
@@ -36,28 +39,35 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 def main() -> int:
     """See the module's text."""
     parser = argparse.ArgumentParser(prog="make fuzz", description="Fuzz what outsiders' bytes reach.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"by default all: {', '.join(TARGETS)}")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"by default all: {', '.join(ALL)}")
     parser.add_argument("--seconds", type=int, default=20, help="for each target (default: 20)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
     parser.add_argument("--keep", action="store_true", help="add what reached new code to the kept corpora")
     asked = parser.parse_args()
-    unknown = sorted(set(asked.targets) - TARGETS.keys())
+    unknown = sorted(set(asked.targets) - set(ALL))
     if unknown:
-        parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(TARGETS)}")
-    try:
-        import atheris  # noqa: F401  # the fuzzers' engine, on Linux x86-64 with Python 3.11 to 3.13
-    except ImportError:
-        print("make fuzz needs atheris, which has no build for this machine or Python", file=sys.stderr)
+        parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(ALL)}")
+    targets = asked.targets or ALL
+    if why := _cannot(targets):
+        print(why, file=sys.stderr)
         return 1
     pool = ThreadPoolExecutor(asked.jobs)
     try:
-        return (
-            0
-            if all(list(pool.map(partial(_fuzz, asked.seconds, asked.keep), asked.targets or TARGETS)))
-            else 1
-        )
+        return 0 if all(list(pool.map(partial(_fuzz, asked.seconds, asked.keep), targets))) else 1
     finally:  # after an interrupt those that wait for their turn are not begun
         pool.shutdown(cancel_futures=True)
+
+
+def _cannot(targets: Sequence[str]) -> str:
+    """Why these cannot be fuzzed here; "" when they can."""
+    if set(targets) & set(IN_C) and (why := missing()):
+        return why
+    try:
+        import atheris  # noqa: F401  # the engine for Python, on Linux x86-64 with Python 3.11 to 3.13
+    except ImportError:
+        if set(targets) - set(IN_C):
+            return "make fuzz needs atheris, which has no build for this machine or Python"
+    return ""
 
 
 def _fuzz(seconds: int, keep: bool, name: str) -> bool:
@@ -99,7 +109,7 @@ def _play(name: str, place: str, seconds: int, *arguments: str | Path) -> str:
 
 
 def _why(said: str) -> str:
-    """The traceback of what a target raised; without one, the end of what the fuzzer said."""
+    """The traceback of what a target in Python raised; without one, the end of what the fuzzer said."""
     _, _, raised = said.partition("=== Uncaught Python exception: ===")
     return raised.partition("INFO: ")[0].strip() or said[-4000:]
 
