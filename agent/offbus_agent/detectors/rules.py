@@ -76,14 +76,17 @@ class Release:
     ignores: str = ""
     """XIDs that it finds, and drops."""
     ignores_why: str = ""
+    tabled: bool = False
+    """Whether it drops what it has no answer for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a detector does about some XIDs, or about a recommended action."""
+    """What a detector does about some XIDs or SXIDs, or about a recommended action."""
 
     says: str
     xids: str = ""
+    sxids: str = ""
     action: str = ""
     cordons: bool = False
 

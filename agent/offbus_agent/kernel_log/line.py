@@ -17,7 +17,7 @@ Dialects (docs/reference/agent.md has the measured table of which detector accep
 import re
 from enum import StrEnum
 
-__all__ = ["LIMIT", "MARK", "Dialect", "UnsafeLine", "checked", "reset_line", "xid_line"]
+__all__ = ["LIMIT", "MARK", "Dialect", "UnsafeLine", "checked", "driver_line", "reset_line", "xid_line"]
 
 LIMIT = 900
 """Bytes of one write to the kernel log, prefix and line end included; older kernels refuse from 976 on."""
@@ -52,13 +52,18 @@ def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_s: float) 
     `text` starts with the XID and a comma; `at_s` is CLOCK_BOOTTIME in seconds, for the timestamp dialect.
     Raises UnsafeLine.
     """
-    if not _ID.fullmatch(fault):
-        raise UnsafeLine(f"fault id {fault!r} may only hold letters, digits and . _ - (at most 63)")
     if not _PCI.fullmatch(pci):
         raise UnsafeLine(f"PCI address {pci!r} is not spelt dddd:bb:dd")
     if not re.match(r"\d+, ", text):
         raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM require it")
-    return checked(_opening(dialect, fault, at_s) + f"NVRM: Xid (PCI:{pci}): {text}")
+    return driver_line(dialect=dialect, fault=fault, line=f"NVRM: Xid (PCI:{pci}): {text}", at_s=at_s)
+
+
+def driver_line(*, dialect: Dialect, fault: str, line: str, at_s: float) -> str:
+    """Any line of a driver, opened as the dialect says, and checked. Raises UnsafeLine."""
+    if not _ID.fullmatch(fault):
+        raise UnsafeLine(f"fault id {fault!r} may only hold letters, digits and . _ - (at most 63)")
+    return checked(_opening(dialect, fault, line.partition(" ")[0], at_s) + line)
 
 
 def reset_line(gpu: str) -> str:
@@ -83,12 +88,12 @@ def checked(line: str) -> str:
     return line
 
 
-def _opening(dialect: Dialect, fault: str, at_s: float) -> str:
+def _opening(dialect: Dialect, fault: str, word: str, at_s: float) -> str:
     match dialect:
         case Dialect.MARKED:
             return f"{MARK}{fault} ;"
         case Dialect.DOUBLE:
-            return "NVRM: "
+            return f"{word} "
         case Dialect.KERNEL:
             return "kernel: "
         case Dialect.TIMESTAMP:
