@@ -21,12 +21,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.subjects import ENGINES, cold_start, run_of, validation
+from benchmarks.subjects import ENGINES, cold_start, detectors, run_of, validation
 from benchmarks.timing import Samples, fsync_ms, interleaved
 
 RESULTS = Path(__file__).parent / "results" / "latest.md"
 HELP_BUDGET_S = 0.12
 VALIDATE_BUDGET_S = 0.30
+CONFORMANCE_BUDGET_S = 1.0
 STEP_BUDGET_S = 0.0002
 """Of a no-op step, journaled. An undo of its own is three more events, one of them fsynced, and an undo that is
 played: its cost is told beside it."""
@@ -81,6 +82,7 @@ def starting(folder: Path, rounds: int) -> Iterator[Row]:
     for what, subjects, budget in (
         ("`--help`, cold", cold_start(), HELP_BUDGET_S),
         ("`validate`, 20 steps, cold", validation(folder), VALIDATE_BUDGET_S),
+        ("`conformance` of all faults, cold (beside the peer's `--help`)", detectors(), CONFORMANCE_BUDGET_S),
     ):
         taken = interleaved(subjects, rounds, folder)
         yield Row(what, taken["offbus"], taken["chaos toolkit"], budget)

@@ -31,6 +31,11 @@ def cold_start() -> list[Subject]:
     return [Subject("offbus", [OFFBUS, "--help"]), Subject("chaos toolkit", [CHAOS[0], "--help"])]
 
 
+def detectors() -> list[Subject]:
+    """Every fault in every dialect for every detector; the peer has nothing alike, its start is beside it."""
+    return [Subject("offbus", [OFFBUS, "conformance"]), Subject("chaos toolkit", [CHAOS[0], "--help"])]
+
+
 def validation(folder: Path, steps: int = 20) -> list[Subject]:
     """A check of a scenario of that many steps."""
     return [

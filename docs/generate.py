@@ -7,6 +7,7 @@ Sources are the models and registries themselves, so a page cannot say what the 
 program owns the text between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from inspect import getsource
 from pathlib import Path
 from textwrap import dedent
 
+from catalogue_tables import CATALOGUE_PARTS, drills
 from kernel_lines import header
 from modules import module_list
 from proofs import Proof, ProofError, proof_text, proofs, refuse_unknown
@@ -29,10 +31,8 @@ from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, MatrixModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
 from offbus.printable import printable
-from offbus_agent.catalogue.catalogue import catalogue
-from offbus_agent.catalogue.nvlink5 import FIRST_R575
-from offbus_agent.catalogue.responder_action import Monitor
 from offbus_sandbox.responder.profiles import PROFILES, Mark, Profile
+from offbus_steps.commands.fault_entry import xids_schema
 from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
 
 ROOT = Path(__file__).parents[1]
@@ -130,32 +130,6 @@ def _finding(told: FindingExplanation) -> str:
     return "\n\n".join([*parts, told.fix]) + "\n"
 
 
-def xid_actions() -> str:
-    """The table of all XIDs: with metadata and without, each on a driver before R575 and on one from it on."""
-    drivers = (FIRST_R575 - 1, FIRST_R575)
-    monitors = [(Monitor(driver, lists_gpu=True), driver) for driver in drivers]
-    monitors += [(Monitor(None, lists_gpu=False), driver) for driver in drivers]
-    rows = [
-        (
-            str(one.number),
-            one.mnemonic,
-            one.severity.value,
-            *(one.action(monitor, writer=driver) for monitor, driver in monitors),
-        )
-        for one in catalogue().values()
-    ]
-    head = [
-        "XID",
-        "name",
-        "severity",
-        "before R575",
-        "from R575",
-        "no metadata, before R575",
-        "no metadata, from R575",
-    ]
-    return table(head, rows)
-
-
 def responder_profiles() -> str:
     """The stand-in's profiles: all rules of the one that was observed, and what differs in the others."""
     main = PROFILES["main-2026-08"]
@@ -186,11 +160,11 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "options of local": lambda: keys(installed().environment_type("local").options),
     "guards of local": lambda: keys(installed().environment_type("local").guards),
     "step types": step_index,
-    "xid actions": xid_actions,
     "responder profiles": responder_profiles,
     "exit codes": exit_codes,
     "finding codes": finding_codes,
     "finding explanations": finding_explanations,
+    **CATALOGUE_PARTS,
 }
 
 
@@ -234,6 +208,8 @@ def everything() -> Iterator[tuple[Path, str]]:
     for whose in WHOSE:
         yield ROOT / "deploy" / "base" / f"{whose}-roles.yaml", rendered(whose)
     yield ROOT / "shim" / "kmsg_helper" / "kernel_lines.h", header()
+    yield ROOT / "steps/offbus_steps/commands/data/drills.json", drills(ROOT)
+    yield ROOT / "schemas" / "xids.json", json.dumps(xids_schema(), indent=2, ensure_ascii=False) + "\n"
     for name in SCHEMAS:
         yield ROOT / "schemas" / f"{name}.json", schema_text(name, is_published=True)
 

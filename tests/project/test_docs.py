@@ -2,7 +2,8 @@
 
 A block that begins with ```console run is played: each `$` line is a command, its exit status is 0 (or that of
 `exit=N`), and every line shown below it occurs in its output, in that order. Spaces do not count, and `…` stands for
-anything. `run=example` plays in a folder with the example package's scenario, where that package is installed.
+anything. A line with a pipe is the shell's. `run=example` plays in a folder with the example package's scenario, where
+that package is installed.
 """
 
 import re
@@ -65,7 +66,11 @@ def test_a_command_of_a_page_does_what_the_page_shows(
     if one.where == "example":
         folder, venv = tmp_path, request.getfixturevalue("example_venv")
         shutil.copy(EXAMPLE / "greeting.yaml", tmp_path)
-    done = Venv(venv, tmp_path / "state").run(*shlex.split(one.command), cwd=folder, code=one.code)
+    played = Venv(venv, tmp_path / "state")
+    if "|" in one.command:
+        done = played.shell(one.command, cwd=folder, code=one.code)
+    else:
+        done = played.run(*shlex.split(one.command), cwd=folder, code=one.code)
     output = " ".join((done.stdout + done.stderr).split())
     wanted = ".*?".join(map(pattern, one.lines))
     assert re.search(wanted, output), (

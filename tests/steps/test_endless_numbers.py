@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from offbus_sandbox.responder.detector.journald import parse_record
+from offbus_agent.detectors.journald import parse_record
 from offbus_sandbox.responder.detector.xid_line import parse_xid
 from offbus_sandbox.workload.requests import RequestError, job_of
 from offbus_steps.kubernetes.ownership.run_lease import epoch_of

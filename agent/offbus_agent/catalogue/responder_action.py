@@ -1,8 +1,8 @@
 """The action that NVSentinel's monitor recommends for an XID: the one table for agent, steps, docs and stand-in.
 
-Job: NVSentinel's documented rule (`MapActionStringToProto`): RESTART_APP, IGNORE, WORKFLOW_XID_45 and XID_154_EVAL
-become NONE; RESET_GPU and WORKFLOW_XID_48 COMPONENT_RESET; RESTART_BM and RESTART_VM stay; anything else, an empty
-cell included, CONTACT_SUPPORT. For 144-150 the words of the line decide (`nvlink5`), for 154 its last parentheses.
+Job: NVSentinel's documented rule (`MapActionStringToProto`): the cells of NVIDIA's catalogue become what its table says
+(`offbus_agent.detectors`, data/nvsentinel.toml), anything else, an empty cell included, CONTACT_SUPPORT. For 144-150
+the words of the line decide (`nvlink5`), for 154 its last parentheses.
 
 What the monitor knows of the GPU decides, too: the driver's version chooses the layout by which it reads an NVLink 5
 line, and COMPONENT_RESET becomes RESTART_VM for a GPU that its metadata does not list. Seen with the real monitor
@@ -12,36 +12,18 @@ Pure; a text of another shape is never an error.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from offbus_agent.catalogue import nvlink5
 from offbus_agent.catalogue.xid_effects import NVLINK5_XIDS
+from offbus_agent.detectors.rules import detector
 
 __all__ = ["KNOWING", "Action", "Monitor", "action_of"]
 
 Action = Literal["NONE", "COMPONENT_RESET", "RESTART_BM", "RESTART_VM", "CONTACT_SUPPORT"]
 """NVSentinel's recommended actions for XIDs; all except NONE are fatal and cordon the node."""
 
-_BUCKETS: Mapping[str, Action] = {
-    "RESTART_APP": "NONE",
-    "IGNORE": "NONE",
-    "WORKFLOW_XID_45": "NONE",
-    "XID_154_EVAL": "NONE",
-    "RESET_GPU": "COMPONENT_RESET",
-    "WORKFLOW_XID_48": "COMPONENT_RESET",
-    "RECOVER_FEATURE_RESET_GPU": "COMPONENT_RESET",
-    "RESTART_BM": "RESTART_BM",
-    "RESTART_VM": "RESTART_VM",
-    "WORKFLOW_XID_168": "RESTART_VM",
-    "RESET_FABRIC": "RESTART_VM",
-}
-_RECOVERY: Mapping[str, Action] = {
-    "GPU Reset Required": "COMPONENT_RESET",
-    "Drain and Reset": "COMPONENT_RESET",
-    "Node Reboot Required": "RESTART_BM",
-    "None": "NONE",
-}
-"""XID 154: the last words in parentheses decide; others ("Drain P2P"), or none, are CONTACT_SUPPORT."""
+_ACTIONS: Mapping[str, Action] = {name: name for name in get_args(Action)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +52,11 @@ def action_of(xid: int, text: str, bucket: str, monitor: Monitor) -> Action:
 
 
 def _by_line(xid: int, text: str, bucket: str, monitor: Monitor) -> Action:
+    rules = detector("nvsentinel")
     if xid in NVLINK5_XIDS and nvlink5.unit(text):
         bucket = nvlink5.bucket(text, driver=monitor.driver) or "IGNORE"  # no rule: the enum's zero, NONE
     elif xid == 154:
         opened, closed = text.rfind("("), text.rfind(")")
-        return _RECOVERY.get(text[opened + 1 : closed] if opened < closed else "", "CONTACT_SUPPORT")
-    return _BUCKETS.get(bucket, "CONTACT_SUPPORT")
+        asked_for = text[opened + 1 : closed] if opened < closed else ""
+        return _ACTIONS[rules.recovery.get(asked_for, "CONTACT_SUPPORT")]
+    return _ACTIONS[rules.buckets.get(bucket, "CONTACT_SUPPORT")]

@@ -32,6 +32,7 @@ __all__ = [
     "UnsafeLine",
     "XidLine",
     "checked",
+    "driver_line",
     "reset_line",
     "xid_line",
 ]
@@ -108,13 +109,18 @@ def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_ns: int) -
     `text` starts with the XID and a comma; `at_ns` is CLOCK_BOOTTIME, for the timestamp dialect.
     Raises UnsafeLine.
     """
-    if not _ID.fullmatch(fault):
-        raise UnsafeLine(f"fault id {fault!r} may only hold letters, digits and . _ - (at most 63)")
     if not _PCI.fullmatch(pci):
         raise UnsafeLine(f"PCI address {pci!r} is not spelt dddd:bb:dd")
     if not re.match(r"\d+, ", text):
         raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM require it")
-    return checked(_opening(dialect, fault, at_ns) + f"NVRM: Xid (PCI:{pci}): {text}")
+    return driver_line(dialect=dialect, fault=fault, line=f"NVRM: Xid (PCI:{pci}): {text}", at_ns=at_ns)
+
+
+def driver_line(*, dialect: Dialect, fault: str, line: str, at_ns: int) -> str:
+    """Any line of a driver, opened as the dialect says, and checked. Raises UnsafeLine."""
+    if not _ID.fullmatch(fault):
+        raise UnsafeLine(f"fault id {fault!r} may only hold letters, digits and . _ - (at most 63)")
+    return checked(_opening(dialect, fault, line.partition(" ")[0], at_ns) + line)
 
 
 def reset_line(gpu: str) -> str:
@@ -139,12 +145,12 @@ def checked(line: str) -> str:
     return line
 
 
-def _opening(dialect: Dialect, fault: str, at_ns: int) -> str:
+def _opening(dialect: Dialect, fault: str, word: str, at_ns: int) -> str:
     match dialect:
         case Dialect.MARKED:
             return f"{MARK}{fault} ;"
         case Dialect.DOUBLE:
-            return "NVRM: "
+            return f"{word} "
         case Dialect.KERNEL:
             return "kernel: "
         case Dialect.TIMESTAMP:

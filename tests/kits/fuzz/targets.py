@@ -15,6 +15,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from offbus.journal.reader import read_journal
 from offbus.printable import printable
 from offbus.report.fold import fold
 from offbus_agent.faults import processes
+from offbus_agent.kernel_log.log_forms import read_line
+from offbus_agent.kernel_log.recognise import recognise
+from offbus_steps.commands.recognise_log import lines_of as lines_in
 from offbus_steps.inference_client.requests import Question, ask, model_of
 from offbus_steps.kubernetes.ownership.run_records import events_in
 from offbus_steps.nvsentinel.course import OBSERVED
@@ -165,8 +169,23 @@ def recording(data: bytes) -> None:
     assert [line for _, line in again.lines] == [line for _, line in found.lines]
 
 
+def kernel_log(data: bytes) -> None:
+    """A kernel log in any form: nothing is raised, and what a process wrote is never the driver's."""
+    for text, _ in lines_in(BytesIO(data)):
+        line = read_line(text)
+        found = recognise(line) if line is not None else None
+        assert found is None or found.kind or found.fault
+        printable(found.text if found is not None else text)
+    for opening in (b"12,1,2,-;", b"12,1,2,-;offbus=a1 ;"):
+        record = read_line((opening + data[:900].replace(b"\n", b"")).decode("utf-8", "replace"))
+        found = recognise(record) if record is not None else None
+        assert found is None or found.verdict in ("drill", "injected"), (
+            "a process has no record of the kernel's"
+        )
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (proc, journal, records, sse, manifest, http_head, recording)
+    one.__name__: one for one in (proc, journal, records, sse, manifest, http_head, recording, kernel_log)
 }
 """Name -> target; each has its kept inputs in corpora/NAME."""
 

@@ -37,6 +37,21 @@ class Venv:
         assert running.returncode == code, f"{command}: {running.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(command, running.returncode, out, err)
 
+    def shell(self, line: str, *, cwd: Path, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        """Run a line of a shell, with its commands on the path, and hold the exit status of the last one."""
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=cwd,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == code, f"{line}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
     def start(self, *command: str, cwd: Path) -> "subprocess.Popen[str]":
         """Start a command of it; one without a script, because only its package is seen, as a module."""
         script = self.bin / command[0]

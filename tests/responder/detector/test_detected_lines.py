@@ -3,7 +3,7 @@
 import pytest
 
 from offbus_agent.catalogue.responder_action import KNOWING, Monitor
-from offbus_sandbox.responder.detector.journald import Entry, journal_entry, parse_record
+from offbus_agent.detectors.journald import Entry, journal_entry, parse_record
 from offbus_sandbox.responder.detector.xid_line import (
     XidReport,
     parse_gpu_address,

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import anyio
 
+from offbus_agent.detectors.journald import journal_entry
 from offbus_sandbox.responder.boot_id import boot_id_folder, read_boot_id
 from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.responder.detector.dedup import Dedup
 from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile
 from offbus_sandbox.responder.detector.inotify import Folder
-from offbus_sandbox.responder.detector.journald import journal_entry
 from offbus_sandbox.responder.detector.kernel_log import Device, open_kernel_log
 from offbus_sandbox.responder.detector.publisher import Publisher
 from offbus_sandbox.responder.detector.state import StateFile

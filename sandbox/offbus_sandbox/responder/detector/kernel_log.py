@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 
-from offbus_sandbox.responder.detector.journald import Record, parse_record
+from offbus_agent.detectors.journald import Record, parse_record
 
 __all__ = ["Device", "KernelLog", "RecordFile", "open_kernel_log"]
 

@@ -1,35 +1,24 @@
-"""Parses the driver's lines in a journal MESSAGE with NVSentinel's own patterns (Go RE2, unanchored).
+"""Parses the driver's lines in a journal MESSAGE with NVSentinel's own patterns.
 
-What is recommended for a line is the catalogue's table (`offbus_agent.catalogue.responder_action`): all 172 XIDs were
-seen to get the same action from the real monitor.
-
-Sources: health-monitors/syslog-health-monitor/pkg/patterns/xid.go, pkg/xid/types.go, pkg/xid/parser/csv.go.
-The newest reset pattern is not published; its two groups and text form are (the GPU reset job's `logger`
-line). Text that matches nothing gives None. Must not: know the node, its GPUs or the cluster.
+The patterns are those of `offbus_agent.detectors` (data/nvsentinel.toml, each with its source), which `offbus
+conformance` goes by, too. What is recommended for a line is the catalogue's table
+(`offbus_agent.catalogue.responder_action`): all 172 XIDs were seen to get the same action from the real monitor. Text
+that matches nothing gives None. Must not: know the node, its GPUs or the cluster.
 """
 
-import re
 from dataclasses import dataclass
 
 from offbus_agent.catalogue.catalogue import catalogue
 from offbus_agent.catalogue.responder_action import Monitor, action_of
+from offbus_agent.detectors.rules import detector
 from offbus_sandbox.responder.health_event import Entity
 from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["GpuAddress", "GpuReset", "XidReport", "parse_gpu_address", "parse_gpu_reset", "parse_xid"]
 
-_XID = re.compile(
-    r"NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d{1,9})(?!\d)(?:, pid=(\d+))?(?:, name=([^,]+))?(?:, Ch ([0-9a-fA-F]+))?"
-)
-_NVLINK5 = re.compile(
-    r"NVRM: Xid \(PCI:([^)]+)\): (\d+)(?:, pid=[^,]*)?(?:, name=[^,]*)?, (\w+)\s+(\w+)\s+(\w+)\s+(\w+)\s+"
-    r"Link\s+(-?\d+)\s+\((0x[0-9a-fA-F]+)\s+(0x[0-9a-fA-F]+)"
-)
-_NVLINK5_NUMBERS = ("144", "145", "146", "147", "148", "149", "150")
-_XID_74 = re.compile(r"link\s+(\d+)\(" + r",\s*".join([r"(0x[0-9a-fA-F]+)"] * 7) + r"\)")
-_XID_13 = re.compile(r"\(GPC\s+(\d+),\s*TPC\s+(\d+),\s*SM\s+(\d+)\)")
-_ADDRESS = re.compile(r"NVRM: GPU at PCI:([0-9a-fA-F:.]+): (GPU-[0-9a-fA-F-]+)")
-_RESET = re.compile(r"GPU reset executed: (GPU-[0-9a-fA-F-]+), success: (true|false)")
+_LARGEST = 2**63 - 1
+"""What a Go `int` holds: the monitor's strconv.Atoi refuses a number above it, and the line with it (seen)."""
+_RULE = detector("nvsentinel").rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +59,13 @@ class GpuReset:
 
 def parse_gpu_address(message: str) -> GpuAddress | None:
     """`NVRM: GPU at PCI:0000:3b:00: GPU-…`."""
-    found = _ADDRESS.search(message)
+    found = _RULE("address").match(message)
     return GpuAddress(found.group(1), found.group(2)) if found else None
 
 
 def parse_gpu_reset(message: str) -> GpuReset | None:
     """`GPU reset executed: GPU-…, success: true`."""
-    found = _RESET.search(message)
+    found = _RULE("reset").match(message)
     return GpuReset(found.group(1), found.group(2) == "true") if found else None
 
 
@@ -86,8 +75,8 @@ def parse_xid(message: str) -> XidReport | None:
 
 
 def _nvlink5(message: str) -> XidReport | None:
-    found = _NVLINK5.search(message)
-    if found is None or found.group(2) not in _NVLINK5_NUMBERS:
+    found = _RULE("nvlink5").match(message)
+    if found is None:
         return None
     pci, number, unit, *words, link, info, status = found.groups()
     text = f"{number}, {unit} {' '.join(words)} Link {link} ({info} {status})"
@@ -95,20 +84,20 @@ def _nvlink5(message: str) -> XidReport | None:
 
 
 def _standard(message: str) -> XidReport | None:
-    found = _XID.search(message)
-    if found is None:
+    found = _RULE("xid").match(message)
+    if found is None or len(found.group(2)) > 19 or int(found.group(2)) > _LARGEST:
         return None
     number, text = int(found.group(2)), message[found.start(2) :]
     return XidReport(found.group(1).partition(".")[0], number, str(number), text, _details(number, message))
 
 
 def _details(number: int, message: str) -> tuple[Entity, ...]:
-    if number == 13 and (found := _XID_13.search(message)):
+    if number == 13 and (found := _RULE("xid-13").match(message)):
         return tuple(
             Entity(entityType=k, entityValue=v)
             for k, v in zip(("GPC", "TPC", "SM"), found.groups(), strict=True)
         )
-    if number == 74 and (found := _XID_74.search(message)):
+    if number == 74 and (found := _RULE("xid-74").match(message)):
         link, *registers = found.groups()
         bits = [f"{int(register, 16):032b}" for register in registers]
         return (

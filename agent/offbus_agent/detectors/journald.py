@@ -1,4 +1,4 @@
-"""From a kernel log record to the MESSAGE that journald stores: the filter between `/dev/kmsg` and NVSentinel.
+"""From a kernel log record to the MESSAGE that journald stores: the filter before all who read the journal.
 
 A line written by user space has a facility other than `kern`; journald then cuts off a first word that ends in a colon
 and stores it as SYSLOG_IDENTIFIER. That is why `NVRM: Xid …` written by a tool is never detected.

@@ -1,0 +1,1 @@
+"""What others' detectors read, and what they would do: their rules as data, and matching a record against them."""

@@ -1,0 +1,3 @@
+module offbus.dev/matcher
+
+go 1.22
