@@ -1,10 +1,14 @@
 """How errors look on the screen, and which exit code each has."""
 
 import os
+import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from offbus import __version__
 from offbus.cli.output import say
@@ -12,7 +16,10 @@ from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit
 from offbus.userinfo import without_userinfo
 
-__all__ = ["exit_code", "print_error"]
+if TYPE_CHECKING:
+    from offbus.findings.model import Finding
+
+__all__ = ["exit_code", "print_error", "print_warnings"]
 
 
 def exit_code(act: Callable[[], Exit | None]) -> Exit:
@@ -21,6 +28,15 @@ def exit_code(act: Callable[[], Exit | None]) -> Exit:
         return act() or Exit.PASSED
     except OffbusError as err:
         return Exit(print_error(err))
+
+
+def print_warnings(findings: "Sequence[Finding]") -> None:
+    """On stderr, as `offbus validate` shows them; nothing for none."""
+    if findings:
+        from offbus.colour import wants_colour
+        from offbus.findings.render_text import render
+
+        click.echo(render(findings, colour=wants_colour(sys.stderr, os.environ)), err=True)
 
 
 def print_error(error: Exception) -> int:

@@ -40,6 +40,11 @@ class Loaded:
     """One, or one for each cell, in the matrix's order."""
     matrix: Matrix | None
 
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Those of all its cells, each once."""
+        return tuple(dict.fromkeys(warning for one in self.scenarios for warning in one.warnings))
+
 
 def load_scenario(
     path: str | Path,

@@ -29,7 +29,6 @@ class Overrides:
     def findings_in(self, file: Path, data: bytes) -> tuple[Finding, ...]:
         """All findings of a file that had these bytes."""
         try:
-            loaded = self.load(file, data)
+            return self.load(file, data).warnings
         except InvalidScenario as err:
             return err.findings
-        return tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))

@@ -10,6 +10,7 @@ import click
 from offbus.cli.handlers.plan_graph import GRAPHS
 from offbus.cli.handlers.preflight import checks_json, checks_text, exit_of, preflight
 from offbus.cli.output import say
+from offbus.cli.problems import print_warnings
 from offbus.durations import format_duration
 from offbus.exits import Exit, worst
 from offbus.language.load import load_cells
@@ -33,6 +34,7 @@ def plan_cells(
 ) -> Exit:
     """Print the plans; 3 when a run of one would be refused. Raises OffbusError."""
     loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets, cell=cell)
+    print_warnings(loaded.warnings)
     codes: list[Exit] = []
     found: list[dict[str, Any]] = []
     for number, scenario in enumerate(loaded.scenarios, 1):

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 
 from offbus.cli.handlers.play import PARTING, held_run, identity_of, play_session, shown_end, view_of
+from offbus.cli.problems import print_warnings
 from offbus.cli.views import View
 from offbus.language.load import load_cells
 from offbus.language.scenario import Scenario
@@ -36,6 +37,7 @@ def run_file(
 ) -> int:
     """Run a scenario file, all cells of its matrix; the exit code. Raises OffbusError before anything was changed."""
     loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets, cell=cell)
+    print_warnings(loaded.warnings)
     for scenario in loaded.scenarios:
         scenario.load_runs()
     base = make_base(runs)

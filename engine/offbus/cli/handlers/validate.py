@@ -120,8 +120,7 @@ def _check(file: Path, overrides: Overrides) -> _Checked:
     if loaded.matrix is not None:
         facts["cells"] = [one.id for one in loaded.matrix.cells]
         summary += f", {_counted(len(loaded.matrix.cells), 'cell')}"
-    warnings = tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))
-    return _Checked(str(file), True, summary, warnings, facts=facts)
+    return _Checked(str(file), True, summary, loaded.warnings, facts=facts)
 
 
 def _counted(number: int, noun: str) -> str:
