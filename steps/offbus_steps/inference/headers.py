@@ -1,4 +1,4 @@
-"""HTTP headers that a scenario has sent with its requests, secrets among them, and keeping those out of what is told.
+"""HTTP headers that a scenario has sent with its requests, secrets among them.
 
 A header's name begins with `x-` or is `api-key`. No other is sent: the API server's proxy, through which requests go in
 a cluster, has a meaning for many (`Authorization` is the runner's own there and is never passed on, `Impersonate-User`
@@ -32,11 +32,10 @@ def allowed(headers: Mapping[str, HeaderValue]) -> Mapping[str, HeaderValue]:
     return headers
 
 
-async def sent(ctx: Context, headers: Mapping[str, HeaderValue]) -> tuple[Mapping[str, str], frozenset[str]]:
-    """The headers with the values of secrets, and those values. Raises StepError."""
+async def sent(ctx: Context, headers: Mapping[str, HeaderValue]) -> Mapping[str, str]:
+    """The headers with the values of secrets. Raises StepError."""
     found = {name: await ctx.secret(one) if isinstance(one, Secret) else one for name, one in headers.items()}
-    secrets = frozenset(found[name] for name, one in headers.items() if isinstance(one, Secret))
     for name, value in found.items():
         if not _VALUE.fullmatch(value):
             raise StepError(f"header {name!r}: its value must be printable ASCII on one line")
-    return found, secrets
+    return found

@@ -10,11 +10,12 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from offbus.masking import HIDDEN, Masking
 from offbus.secret import Secret
 from offbus_sandbox.adapter.traffic import LocalTraffic
 from offbus_sandbox.layout import Layout
 from offbus_steps.inference.step_types import AskParams
-from offbus_steps.inference_client.requests import HIDDEN, Question, ask, model_of
+from offbus_steps.inference_client.requests import Question, ask, model_of
 from offbus_steps.port import PortError, Ref
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,9 @@ pytestmark = pytest.mark.anyio
 TARGET = Ref("Deployment", "target", "drill")
 VALUE = "planted-secret-" + "x" * 90
 """Longer than what messages cut answers to."""
-QUESTION = Question("m", "p", 1, stream=False, headers={"x-api-key": VALUE}, secrets=frozenset((VALUE,)))
+MASKING = Masking()
+MASKING.learn(VALUE)
+QUESTION = Question("m", "p", 1, stream=False, headers={"x-api-key": VALUE}, hide=MASKING.text)
 
 
 @pytest.fixture
