@@ -102,7 +102,9 @@ def test_a_misspelt_name_does_not_repeat_the_value_either(tmp_path: Path) -> Non
 )
 def test_no_line_of_a_file_of_inputs_is_shown(tmp_path: Path, text: str) -> None:
     (tmp_path / "inputs.yaml").write_text(text)
-    scenario = TEXT.replace("{token: {type: secret}}", "{token: {type: secret}, n: {type: integer, default: 1}}")
+    scenario = TEXT.replace(
+        "{token: {type: secret}}", "{token: {type: secret}, n: {type: integer, default: 1}}"
+    )
     found = findings(tmp_path, scenario, inputs=tmp_path / "inputs.yaml", environ={})
     assert any(one.where.file.endswith("inputs.yaml") for one in found)
     assert PLANTED not in render(found)

@@ -8,7 +8,8 @@ must never be; so it is refused. Its steps have the ids `drill.NAME`, its names 
 steps, and is seen by what it lists under `outputs`. Its `expect` is judged at the end of the run.
 
 A scenario is hostile input: files lie below the folder of the one that is run (links followed), none inlines itself,
-and depth, number, size and steps are bounded. Each file is read once.
+and depth, number, size and steps are bounded. Each file is read once. No line is shown of one that does not begin as a
+scenario does: credentials may lie beside it, and findings stand in the logs of whoever checks a stranger's proposal.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.language import shape
-from offbus.language.check.header import is_our_format, read_header
+from offbus.language.check.header import claims_ours, is_our_format, read_header
 from offbus.language.check.pydantic_errors import Subject, note_errors
 from offbus.language.check.referenced_files import LONGEST
 from offbus.language.check.steps import RawStep, Types, read_steps
@@ -193,11 +194,11 @@ class _Reader:
         read = self._files.source(path, real)
         if self._files.size > LARGEST:
             raise UsageError(f"the files that are inlined have more than {LARGEST >> 20} MiB together")
-        positions = Positions(read, self._findings, self._warnings)
+        root = read.root
+        positions = Positions(read, self._findings, self._warnings, private=not claims_ours(read.text))
         if real not in self._told:
             self._told.add(real)
-            self._findings.extend(read.findings)
-        root = read.root
+            positions.note_syntax()
         if root is None or root.kind != "mapping":
             if read.findings:
                 return None
