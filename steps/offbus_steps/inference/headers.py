@@ -17,7 +17,8 @@ __all__ = ["HeaderValue", "allowed", "sent"]
 HeaderValue = str | Secret
 _NAME = re.compile(r"(?i)x-[a-z0-9-]{1,62}|api-key")
 _TAKEN = re.compile(r"(?i)x-(remote|forwarded|real)-.*|x-offbus-.*")
-_VALUE = re.compile(r"[\x20-\x7e]{1,8192}")
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?")
+"""Spaces around a value are none of it (RFC 9110, 5.5): clients refuse to send them, or nobody gets them."""
 
 
 def allowed(headers: Mapping[str, HeaderValue]) -> Mapping[str, HeaderValue]:
@@ -28,7 +29,9 @@ def allowed(headers: Mapping[str, HeaderValue]) -> Mapping[str, HeaderValue]:
                 f"header {name!r}: its name must begin with x- (not x-remote-, x-forwarded-) or be api-key"
             )
         if isinstance(value, str) and not _VALUE.fullmatch(value):
-            raise ValueError(f"header {name!r}: its value must be printable ASCII on one line")
+            raise ValueError(
+                f"header {name!r}: its value must be printable ASCII on one line, without a space at either end"
+            )
     return headers
 
 
@@ -37,5 +40,7 @@ async def sent(ctx: Context, headers: Mapping[str, HeaderValue]) -> Mapping[str,
     found = {name: await ctx.secret(one) if isinstance(one, Secret) else one for name, one in headers.items()}
     for name, value in found.items():
         if not _VALUE.fullmatch(value):
-            raise StepError(f"header {name!r}: its value must be printable ASCII on one line")
+            raise StepError(
+                f"header {name!r}: its value must be printable ASCII on one line, without a space at either end"
+            )
     return found
