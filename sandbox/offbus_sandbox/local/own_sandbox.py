@@ -81,18 +81,18 @@ def store_files(layout: Layout, run_dir: Path, secrets: Masking) -> Path:
 def _take_out(secrets: Masking, sandbox: Path) -> None:
     """Of the logs of its pods: each is replaced by one without them, or removed where nobody knows them."""
     for folder in sandbox.glob("nodes/*/log/pods"):
-        for place, _, names in os.walk(folder):
-            for path in (Path(place, name) for name in names):
-                kept = b""
+        for inner, _, names in os.walk(folder):
+            for path in (Path(inner, name) for name in names):
+                retained = b""
                 if not secrets.unknown and not path.is_symlink() and path.is_file():
                     with path.open("rb") as log:
                         log.seek(max(0, path.stat().st_size - LARGEST_LOG))
                         first = log.readline() if log.tell() else b""
                         del first  # a part of a line may begin within a secret
-                        kept = secrets.text(log.read(LARGEST_LOG).decode(errors="replace")).encode()
+                        retained = secrets.text(log.read(LARGEST_LOG).decode(errors="replace")).encode()
                 path.unlink()
-                if kept:
-                    path.write_bytes(kept)
+                if retained:
+                    path.write_bytes(retained)
 
 
 def _copy(folder: Path, name: str, run: int) -> None:
