@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from offbus.declared import Lane
 from offbus.journal.events import Event
+from offbus.masking import Masking
 from offbus.recorder import Recorder
 
 __all__ = [
@@ -81,6 +82,10 @@ class RunHandle(Recorder, Protocol):
     @property
     def confirmed(self) -> bool:
         """Whether the user was shown where and on what this recovery acts, and wants it (`--trust`)."""
+
+    @property
+    def masking(self) -> Masking:
+        """The secrets that the run has read: no file of the environment that outlives the run has them."""
 
     def opened(self, state: Mapping[str, Any]) -> None:
         """Journal (fsync) what `reopen` needs. Called before the first change to the world, and when there is more."""

@@ -20,7 +20,7 @@ from offbus.abilities import StoresSecrets, ability
 from offbus.errors import StepError
 from offbus.files import read_bounded
 
-__all__ = ["HOW", "Secret", "SecretSource", "read_secret", "source_of"]
+__all__ = ["HOW", "Secret", "SecretSource", "is_source", "read_secret", "source_of"]
 
 Kind = Literal["from_env", "from_file", "from_secret"]
 HOW = "from_env:NAME, from_file:PATH or from_secret:NAMESPACE/NAME/KEY"
@@ -64,6 +64,11 @@ def source_of(value: object) -> SecretSource:
     if kind == "from_file":  # as who runs the scenario sees it
         name = str(Path.cwd() / name)
     return SecretSource(cast("Kind", kind), name)
+
+
+def is_source(shown: object) -> bool:
+    """Whether a journal's value of an input is where a secret is. A text of the same form is taken for one, too."""
+    return isinstance(shown, str) and shown.partition(":")[0] in get_args(Kind)
 
 
 async def read_secret(name: str, source: SecretSource | None, environment: object) -> str:

@@ -166,7 +166,14 @@ class Context(Recorder, Protocol):
         """
 
     async def secret(self, one: "Secret") -> str:
-        """The value of a secret input. Raises StepError. It belongs in no output, message, metric or undo."""
+        """The value of a secret input. Raises StepError. It belongs in no output, message, metric or undo.
+
+        Whatever the run tells or writes of others' texts has it no more, from then on (offbus.masking).
+        """
+
+    def without_secrets(self, text: str) -> str:
+        """A text of somebody who was sent a secret, without the values of all that the run has read: before a step
+        cuts it, or writes it to a file of its own. What goes through the recorder, or is raised, needs none."""
 
     def ready(self) -> None:
         """A background step is ready: steps that need it may start."""

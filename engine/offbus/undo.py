@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from offbus.masking import Masking
+
 if TYPE_CHECKING:
     from offbus.environment import Environment
     from offbus.recorder import Recorder
@@ -81,6 +83,8 @@ class UndoContext:
     """Where observations, metrics and proofs go (the run's journal)."""
     run_dir: str = ""
     """The run's folder, in this process: the only one that an undo may write to. "" where there is none."""
+    masking: Masking = field(default_factory=Masking)
+    """The secrets that the run has read: no file that an undo writes has them. It may know that it lacks some."""
 
 
 class Undo(BaseModel, ABC):

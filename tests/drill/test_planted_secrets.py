@@ -1,5 +1,7 @@
 """A secret that was planted in a variable, a file and an input is in no file and no stream of a run, failed or not."""
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,19 @@ from tests.kits.drill.playing import Offbus
 
 TARGETS = REPOSITORY / "scenarios" / "targets"
 IN_ENVIRONMENT, IN_FILE = "planted-in-a-variable-7f3c", "planted-in-a-file-91ab"
+IN_KUBECONFIG = {
+    "token": "planted-token-5e1c",
+    "password": "planted-password-c07d",
+    "client-key-data": base64.b64encode(b"planted-client-key-22ab").decode(),
+}
+USERS: dict[str, dict[str, object]] = {
+    "token": {"token": IN_KUBECONFIG["token"]},
+    "password": {"username": "drill", "password": IN_KUBECONFIG["password"]},
+    "client-key-data": {
+        "client-certificate-data": base64.b64encode(b"no certificate").decode(),
+        "client-key-data": IN_KUBECONFIG["client-key-data"],
+    },
+}
 DRILL = """\
 offbus: 1
 name: planted
@@ -58,3 +73,38 @@ def test_a_planted_secret_is_found_nowhere(
     for planted in (IN_ENVIRONMENT, IN_FILE):
         assert planted not in streams
         assert [path for path in files if planted.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("planted", ["token", "password", "client-key-data"])
+def test_what_a_kubeconfig_holds_is_found_nowhere_when_its_server_does_not_answer(
+    offbus: Offbus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    drills = tmp_path / "drills"
+    drills.mkdir()
+    (drills / "targets").symlink_to(TARGETS)
+    steps = "  - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}\n"
+    (drills / "drill.yaml").write_text(
+        f"offbus: 1\nname: planted\nenvironment: {{uses: kubernetes}}\nsteps:\n{steps}"
+    )
+    kubeconfig = tmp_path / "elsewhere" / "config"
+    kubeconfig.parent.mkdir()
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": {"server": "https://drill:PLANTED@127.0.0.1:9"}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "users": [{"name": "u", "user": USERS[planted]}],
+            }
+        )
+    )
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    finished = offbus.call("run", drills / "drill.yaml", "--view", "lines")
+    assert finished.returncode == 3, finished.stdout + finished.stderr
+    streams = finished.stdout + finished.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != kubeconfig]
+    for text in (IN_KUBECONFIG[planted], "planted-client-key-22ab", "PLANTED"):
+        assert text not in streams
+        assert [path for path in files if text.encode() in path.read_bytes()] == []

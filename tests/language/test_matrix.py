@@ -166,3 +166,24 @@ def test_two_values_of_one_type_never_share_an_id(name: str, values: list[Any]) 
     one, other = values
     if type(one) is type(other) and one != other:
         assert Cell({name: one}).id != Cell({name: other}).id
+
+
+def test_a_cell_knows_the_files_that_its_own_steps_read(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    text = drill(
+        '{id: r, uses: read, with: {file: "${{ inputs.f }}.txt"}}',
+        "inputs: {f: {type: string}}\nmatrix: {f: [a, b]}\n",
+    )
+    path = tmp_path / "drill.yaml"
+    path.write_text(text)
+
+    def read() -> list[str]:
+        return [one.files for one in load_cells(path, registry=registry()).scenarios]
+
+    before = read()
+    (tmp_path / "b.txt").write_text("changed")
+    after = read()
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    assert len({*before, *after}) == 3

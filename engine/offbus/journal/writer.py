@@ -22,7 +22,9 @@ from offbus.files import Opener
 from offbus.journal.codec import encode, read_back
 from offbus.journal.events import VERSION, Event
 from offbus.journal.kinds import OBSERVED, UNDO_RECORDED, Draft
+from offbus.journal.prose import masked
 from offbus.journal.room import OF_RECORDS, Part, Room, Size
+from offbus.masking import Masking
 
 __all__ = ["JournalWriter", "Listener"]
 
@@ -60,6 +62,8 @@ class JournalWriter:
         self.run = run
         self.broken: str | None = None
         """Why nothing more can be written, once that is so."""
+        self.masking = Masking()
+        """The secrets that the run has read; no text of an event has them."""
         self._clock = clock
         self._seq = next_seq
         self._listeners: list[Listener] = []
@@ -84,7 +88,7 @@ class JournalWriter:
         Raises JournalError when what must be durable could not be, and for what an undo needs and cannot be journaled
         whole (offbus.journal.bounds).
         """
-        line = encode(self._event(draft, step))
+        line = encode(self._event(masked(draft, self.masking), step))
         event = read_back(line)
         if (told := OBSERVED.of(event)) is not None:
             full = self._room.take_told(line, told["lane"], told["subject"])

@@ -104,6 +104,9 @@ class Scenario:
     """sha256 of the file, hexadecimal; with files that it inlines, of the digests of all."""
     cell: Cell | None = None
     """Of the file's matrix."""
+    files: str = ""
+    """Of a cell, a digest of the files that its steps read (offbus.step.Reads), as they are when it is loaded; of those
+    whose names only the run will know, nothing."""
     stop_when: tuple[StopCondition, ...] = ()
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     """Where the values of secret inputs are."""

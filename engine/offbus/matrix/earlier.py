@@ -38,7 +38,7 @@ from offbus.runs import RunFolder
 __all__ = ["note_passed", "note_play", "passed_before", "refuse_other"]
 
 UNSHOWN = "no run that was played here, by this user, shows it"
-ELSEWHERE = "it passed in another environment, or with other options of it"
+ELSEWHERE = "it passed in another environment, with other options of it, or with other files"
 
 
 def note_play(folder: OpenRun, report: MatrixReport) -> None:
@@ -142,4 +142,5 @@ def _passed(report: MatrixReport, cell: CellReport, run: OpenRun) -> Mapping[str
 
 
 def _options(cell: CellReport, scenario: Scenario) -> Mapping[str, Any]:
-    return {"run": cell.run, "options": scenario.environment.options.model_dump_json(fallback=repr)}
+    options = scenario.environment.options.model_dump_json(fallback=repr)
+    return {"run": cell.run, "options": options, "files": scenario.files}

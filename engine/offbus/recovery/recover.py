@@ -45,6 +45,7 @@ from offbus.runner.run_end import end_run, read_back_and_close
 from offbus.runner.settling import Settling
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.runs import RunFolder
+from offbus.secret import is_source
 from offbus.undo import Undo
 
 __all__ = ["Recovery", "plan_recovery", "recover"]
@@ -221,6 +222,9 @@ async def _undo_there(
     confirmed: bool,
 ) -> None:
     fold = plan.fold
+    writer.masking.unknown = frozenset(
+        name for name, given in fold.head["inputs"].items() if is_source(given)
+    )
     budget = timedelta(seconds=min(max(0.0, fold.head["undo_timeout_s"]), LONGEST_S))
     environment_type = registry.environment_type(fold.opened or fold.head["environment"])
     handle = RunRecorder(

@@ -1,7 +1,7 @@
 """What a step is given: the engine's side of offbus.step.Context."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -98,7 +98,10 @@ class StepContext(JournalRecorder):
         """A structlog logger with run and step bound."""
         import structlog
 
-        bound: Any = structlog.get_logger().bind(run=self.run_id, step=self._name)
+        config = structlog.get_config()
+        bound: Any = structlog.wrap_logger(
+            None, processors=[self._masked, *config["processors"]], run=self.run_id, step=self._name
+        )
         return bound  # type: ignore[no-any-return]  # structlog's bind() is typed Any
 
     async def undo(self, undo: Undo) -> None:
@@ -125,8 +128,18 @@ class StepContext(JournalRecorder):
         return CleanupOutputs(restored=results["restored"], nothing=results["nothing"])
 
     async def secret(self, one: Secret) -> str:
-        """The value of a secret input, read now. Raises StepError."""
-        return await read_secret(one.secret, self._services.secrets.get(one.secret), self.environment)
+        """The value of a secret input, read now; nothing that the run tells has it from then on. Raises StepError."""
+        value = await read_secret(one.secret, self._services.secrets.get(one.secret), self.environment)
+        self._services.journal.masking.learn(value)
+        return value
+
+    def _masked(self, _logger: object, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        masking = self._services.journal.masking
+        return {name: masking.json(value) for name, value in entry.items()}
+
+    def without_secrets(self, text: str) -> str:
+        """The text without the values of all secrets that the run has read."""
+        return self._services.journal.masking.text(text)
 
     def ready(self) -> None:
         """A background step is ready."""
@@ -138,7 +151,7 @@ class StepContext(JournalRecorder):
 
     def progress(self, text: str) -> None:
         """For the live view."""
-        self._services.progress(self._name, text)
+        self._services.progress(self._name, self.without_secrets(text))
 
     async def sleep(self, duration: timedelta) -> None:
         """Sleep on the engine's clock."""

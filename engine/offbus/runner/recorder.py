@@ -21,6 +21,7 @@ from offbus.journal.kinds import (
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.schemas import FaultProven, Mapped, Observed
 from offbus.journal.writer import JournalWriter
+from offbus.masking import Masking
 from offbus.recorder import Moment, Recorded
 
 __all__ = ["JournalRecorder", "MetricValues", "RunRecorder"]
@@ -157,6 +158,11 @@ class RunRecorder(JournalRecorder):
         """See RunHandle."""
         return self._confirmed
 
+    @property
+    def masking(self) -> Masking:
+        """See RunHandle."""
+        return self._journal.masking
+
     def opened(self, state: Mapping[str, Any]) -> None:
         """See RunHandle."""
         opened = ENVIRONMENT_OPENED({"environment": self._environment, "state": dict(state)})
@@ -186,4 +192,4 @@ class RunRecorder(JournalRecorder):
 
     def progress(self, text: str) -> None:
         """See RunHandle."""
-        self._progress(None, text)
+        self._progress(None, self._journal.masking.text(text))

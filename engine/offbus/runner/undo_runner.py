@@ -125,6 +125,7 @@ class Undoer:
             environment=self._environment,
             recorder=self._recorder.for_step(entry.step),
             run_dir=str(self._journal.path.parent),
+            masking=self._journal.masking,
         )
 
     async def _outcome(self, entry: UndoEntry) -> tuple[UndoResult | None, str | None]:

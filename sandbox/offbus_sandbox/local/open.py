@@ -18,6 +18,7 @@ import anyio
 import offbus
 from offbus.environment import Environment, Leftover, RunHandle
 from offbus.errors import CouldNotRun, EnvironmentGone
+from offbus.masking import Masking
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.local.fingerprint import local_fingerprint
 from offbus_sandbox.local.launch import is_running, start, stop
@@ -164,16 +165,16 @@ async def end_unopened(chosen: ChosenSandbox, run: str, run_dir: Path) -> list[L
     if not chosen.own:
         return []
     return await leftover_after(
-        lambda: end_own(chosen, run_dir), f"the local environment in {chosen.layout.real}", run
+        lambda: end_own(chosen, run_dir, Masking()), f"the local environment in {chosen.layout.real}", run
     )
 
 
-async def end_own(chosen: ChosenSandbox, run_dir: Path) -> None:
+async def end_own(chosen: ChosenSandbox, run_dir: Path, secrets: Masking) -> None:
     """End a run's own sandbox, verify it, and move its files to the run. Raises CouldNotRun, OSError."""
     await stop(chosen.layout)
     chosen.layout.token.unlink(missing_ok=True)
     chosen.layout.forget_alias()
-    store_files(chosen.layout, run_dir)
+    store_files(chosen.layout, run_dir, secrets)
 
 
 class Unserved:
@@ -191,7 +192,7 @@ class Unserved:
     async def close(self, *, finished: bool) -> None:
         """End what is left of it. Raises CouldNotRun, OSError."""
         self._run.progress("ending the local environment")
-        await end_own(self._chosen, self._run_dir)
+        await end_own(self._chosen, self._run_dir, self._run.masking)
 
 
 class SandboxCluster(Cluster):
@@ -219,7 +220,7 @@ async def connected(
     async def on_close(finished: bool) -> None:
         if ends and finished:
             run.progress("ending the local environment")
-            await (end_own(chosen, run_dir) if chosen.own else stop(chosen.layout))
+            await (end_own(chosen, run_dir, run.masking) if chosen.own else stop(chosen.layout))
 
     async with open_cluster(
         port,

@@ -6,6 +6,9 @@ folder becomes an artefact, and comes back from elsewhere, so its sandbox is not
 again. Once it has ended, its files (logs, kernel logs, objects) are moved into the run's folder as `local`, into the
 one that is open, wherever its path leads by then (offbus.open_run), and nothing executes them there. A run's folder
 that was removed takes its sandbox with it: the next run removes what it left.
+
+What pods print may repeat the secrets that the run sent them. Their logs are kept without (offbus.masking); a recovery
+does not know the values, and keeps no log of a pod where there were any.
 """
 
 import errno
@@ -17,6 +20,7 @@ from itertools import count
 from pathlib import Path
 
 from offbus.errors import CouldNotRun
+from offbus.masking import Masking
 from offbus.open_run import open_dir
 from offbus.run_origin import state_home
 from offbus_sandbox.layout import Layout
@@ -29,6 +33,8 @@ FILES = "local"
 """What an ended sandbox leaves in its run's folder. 0.1.0 had the sandbox itself there."""
 RUN = "run"
 """The file in a sandbox that names its run's folder."""
+LARGEST_LOG = 1 << 20
+"""Bytes, the last ones, that are kept of a pod's log in which secrets are looked for."""
 
 
 def own_of(run_dir: Path) -> Path:
@@ -49,10 +55,12 @@ def make_own(layout: Layout, run_dir: Path) -> None:
     (layout.real / RUN).write_bytes(os.fsencode(run_dir))
 
 
-def store_files(layout: Layout, run_dir: Path) -> Path:
+def store_files(layout: Layout, run_dir: Path, secrets: Masking) -> Path:
     """Move the files of one that has ended into its run's folder, beside what is there; say where. Raises OSError."""
     if layout.real.parent != _all().resolve() or not layout.real.is_dir():
         return layout.real  # 0.1.0 had it there; or an end before this one moved it
+    if secrets.knows_any or secrets.unknown:
+        _take_out(secrets, layout.real)
     run = open_dir(run_dir)
     try:
         there = os.listdir(run)  # noqa: PTH208  it is a descriptor
@@ -68,6 +76,23 @@ def store_files(layout: Layout, run_dir: Path) -> Path:
     finally:
         os.close(run)
     return run_dir / name
+
+
+def _take_out(secrets: Masking, sandbox: Path) -> None:
+    """Of the logs of its pods: each is replaced by one without them, or removed where nobody knows them."""
+    for folder in sandbox.glob("nodes/*/log/pods"):
+        for inner, _, names in os.walk(folder):
+            for path in (Path(inner, name) for name in names):
+                retained = b""
+                if not secrets.unknown and not path.is_symlink() and path.is_file():
+                    with path.open("rb") as log:
+                        log.seek(max(0, path.stat().st_size - LARGEST_LOG))
+                        first = log.readline() if log.tell() else b""
+                        del first  # a part of a line may begin within a secret
+                        retained = secrets.text(log.read(LARGEST_LOG).decode(errors="replace")).encode()
+                path.unlink()
+                if retained:
+                    path.write_bytes(retained)
 
 
 def _copy(folder: Path, name: str, run: int) -> None:

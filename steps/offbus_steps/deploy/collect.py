@@ -10,7 +10,8 @@ followed: the folder may have come from elsewhere.
 
 It runs while faults are undone, on the loop that undoes them, and reads what the target's pods wrote. So nothing larger
 than LARGEST_OBJECT and LARGEST_FILE is looked at, and other tasks run, and a cancellation comes, between any two steps.
-Logs and events of a pod whose manifest was too large are not written: nobody knows which secrets they repeat.
+Logs and events of a pod whose manifest was too large are not written: nobody knows which secrets they repeat. Nor are
+any where a run with secret inputs is recovered: the process that sent those is gone, and this one does not read them.
 """
 
 import errno
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 
 import anyio.lowlevel
 
+from offbus.masking import Masking
 from offbus.open_run import open_dir
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.deploy.redaction import BOOKKEEPING, Redaction, Steps, TooManyValues
@@ -53,12 +55,12 @@ class Collected:
     missing: list[str] = field(default_factory=list)
 
 
-async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
-    """Write everything. Raises only OSError."""
+async def collect(cluster: Cluster, target: Target, run_dir: Path, secrets: Masking) -> Collected:
+    """Write everything, without the run's secrets. Raises only OSError."""
     done = Collected()
     folder = _folder_below(run_dir, "collected", target.namespace, target.name)
     try:
-        collector = _Collector(cluster, target, folder, done)
+        collector = _Collector(cluster, target, folder, done, Redaction(secrets))
         uid = ""
         try:
             workload = await cluster.port.objects.get(target.ref)
@@ -71,10 +73,16 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
             manifest = {"apiVersion": "v1", "kind": "Pod", **pod}
             if await collector.manifest(f"{pod['metadata']['name']}.yaml", manifest):
                 known.append(pod)
-        for pod in known:
-            await collector.logs(pod)
         if len(found) > MOST_PODS:
             done.missing.append(f"{len(found) - MOST_PODS} more pods")
+        if secrets.unknown:
+            names = ", ".join(sorted(secrets.unknown))
+            done.missing.append(
+                f"logs and events: only the runner knew the secrets that they may repeat: {names}"
+            )
+            return done
+        for pod in known:
+            await collector.logs(pod)
         await collector.events(
             {pod["metadata"]["name"] for pod in (*known, *found[MOST_PODS:])} | {target.name}
         )
@@ -107,7 +115,7 @@ class _Collector:
     folder: int
     """Its descriptor."""
     done: Collected
-    redaction: Redaction = field(default_factory=Redaction)
+    redaction: Redaction
 
     async def pods(self, uid: str) -> list[Object]:
         """The pods of the workload with that uid, including terminating and finished ones, without those that a

@@ -6,8 +6,8 @@ the values are no mere numbers: `maxTokens: 4096` is what one looks for after a 
 configurations in strings lose what offbus_steps.deploy.secrets_in_text finds in them. URLs lose their userinfo.
 
 What was taken out is learnt, and masked where else it stands: in logs, events and messages, also as JSON or a URL
-escapes it. A short or an everyday value is masked only if its name sounds secret: a log without its every "main" and
-"1" tells nothing, and hides nothing either.
+escapes it; so are the secrets that the run itself has read (offbus.masking). A short or an everyday value is masked
+only if its name sounds secret: a log without its every "main" and "1" tells nothing, and hides nothing either.
 
 Whoever writes a pod's log or its manifest chooses what is read here, while faults are undone. So no reader goes twice
 over what it has read, lines have a length, and the work is done in steps: of what the caller bounds, each is short, and
@@ -21,6 +21,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from offbus.masking import Masking
 from offbus.userinfo import userinfos, without_userinfo
 from offbus_steps.deploy.harmless_names import (
     is_harmless_annotation,
@@ -45,6 +46,8 @@ LONGEST_LINE = 16 * 1024
 """Characters of a line of a log or a message; Docker and containerd split longer ones themselves."""
 PART = 1 << 16
 """Characters that are searched in one step, where each look at them is dear."""
+SHORT_PART = 1 << 13
+"""Characters of a step in which escapes are read, too."""
 SHORTEST, SHORTEST_UNSURE, STANDS_ALONE = 3, 8, 8
 """Characters: what is masked of a name that sounds secret; of any other; what is masked inside of longer words, too."""
 
@@ -79,7 +82,9 @@ class TooManyValues(Exception):
 class Redaction:
     """What was taken out of the objects of one target, and what is masked in its texts."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Masking | None = None) -> None:
+        self._secrets = secrets or Masking()
+        """Of the run, which sent them to the target."""
         self._values: set[str] = set()
         self._prose: list[tuple[Any, Any]] = []
         """Containers in the copy that is being made, and the keys of their texts that are not masked yet."""
@@ -100,7 +105,7 @@ class Redaction:
         for holder, key in self._prose:  # last: a message may stand before the value that it repeats
             known = len(self._values) <= MOST_VALUES
             holder[key] = (yield from self.masking(holder[key])) if known else LEFT_OUT
-        return made
+        return self._secrets.json(made) if self._secrets.knows_any else made
 
     def masking(self, text: str) -> Steps[str]:
         """A log or a message without what was learnt, credentials and userinfo. Raises TooManyValues."""
@@ -112,6 +117,9 @@ class Redaction:
         for start in range(0, len(text), PART):
             yield
             found += [(one.start, one.end) for one in secret_queries(text, start, start + PART)]
+        for start in range(0, len(text), SHORT_PART) if self._secrets.knows_any else ():
+            yield
+            found += self._secrets.spans(text, start, start + SHORT_PART)
         for value in self._values:
             yield
             found += _occurrences(value, text)

@@ -50,7 +50,7 @@ class CollectEvidence(Undo):
         done = Collected(missing=[f"no answer within {WITHIN_S:g} s"])
         try:
             with move_on_after(WITHIN_S):
-                done = await collect(cluster_of(ctx), self.target, folder)
+                done = await collect(cluster_of(ctx), self.target, folder, ctx.masking)
         except OSError as err:
             done = Collected(missing=[f"{err.filename}: {err.strerror}"])
         return UndoResult.nothing(

@@ -25,14 +25,14 @@ async def question_for(ctx: Context, cluster: Cluster, target: Target, params: A
     """The question. The target's model is looked up once per run; raises StepError when that fails."""
     await note_strangers(ctx, cluster, target)
     answers = cluster.answers_of(target.ref)
-    headers, secrets = await sent(ctx, params.headers)
-    question = Question("", params.prompt, params.max_tokens, params.stream, headers, secrets)
+    headers = await sent(ctx, params.headers)
+    question = Question("", params.prompt, params.max_tokens, params.stream, headers, ctx.without_secrets)
     if params.model is None and not answers.model:
         within_s = params.request_timeout.total_seconds()
         try:
             listed = await model_of(cluster.port.traffic, target.ref, target.port, within_s, question)
         except PortError as err:
-            why = question.without_secrets(err.message)
+            why = question.hide(err.message)
             raise StepError(f"cannot list the models of {target}: {why}", hint="set `model`") from None
         if not listed:
             hint = "wait until a worker has registered, or set `model`"

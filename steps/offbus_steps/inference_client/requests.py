@@ -20,7 +20,6 @@ __all__ = ["Answers", "Asked", "Question", "ask", "model_of"]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
-HIDDEN = "(a secret)"
 LONGEST_MODEL = 256
 """Characters of a model's name: every request carries it."""
 NOT_JSON = (ValueError, RecursionError)
@@ -38,14 +37,8 @@ class Question:
     max_tokens: int
     stream: bool
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
-    """Values that no text about an answer may have: a target may send back what it was sent."""
-
-    def without_secrets(self, text: str) -> str:
-        """A text about an answer; before it is cut, or a part of a secret would remain."""
-        for secret in self.secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
+    hide: Callable[[str], str] = field(default=str, repr=False)
+    """Takes secrets out of a text about an answer, before it is cut: a target may send back what it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +90,9 @@ async def ask(traffic: Traffic, to: Ref, port: int, question: Question, timeout_
             status = reply.status
             why = await _flaw(reply, question)
     except Unavailable as err:
-        why, path_error = question.without_secrets(err.message), True
+        why, path_error = question.hide(err.message), True
     except PortError as err:
-        why = question.without_secrets(err.message)
+        why = question.hide(err.message)
     return Asked(Outcome(begun, now_ns(), not why, path_error), why, status)
 
 
@@ -111,7 +104,7 @@ async def model_of(
     It is asked with the headers of the question, and nothing of their secrets is told.
     """
     headers = question.headers if question is not None else None
-    hide = question.without_secrets if question is not None else str
+    hide = question.hide if question is not None else str
     async with traffic.stream(to, "GET", MODELS, port=port, headers=headers, timeout=timeout_s) as reply:
         body = await reply.read()
     if reply.status == 404:
@@ -128,7 +121,7 @@ async def model_of(
 
 async def _flaw(reply: StreamingReply, question: Question) -> str:
     """What is wrong with the answer; "" for nothing."""
-    hide = question.without_secrets
+    hide = question.hide
     if reply.status != 200:
         body = await reply.read()
         return f"HTTP {reply.status}: {hide(body.decode(errors='replace'))[:200]}"

@@ -106,6 +106,10 @@ class Context(JournalRecorder):
         undos = self._owner.undos
         undos[next(n for n, one in enumerate(undos) if one is recorded)] = amended
 
+    def without_secrets(self, text: str) -> str:
+        """No step on a bench reads one."""
+        return text
+
     def progress(self, text: str) -> None:
         """Nobody looks."""
 

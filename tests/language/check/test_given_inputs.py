@@ -77,12 +77,13 @@ def test_every_way_gives_the_same_value(tmp_path_factory: pytest.TempPathFactory
 def test_what_is_wrong_in_a_file_of_inputs_is_found_at_its_position(tmp_path: Path) -> None:
     path = file(tmp_path, "xid: many\nbackand: vllm\nbackend: trtllm\nwait: yes\n")
     found = findings(tmp_path, TEXT, inputs=path, environ={})
-    assert [(str(one.code), str(one.where), one.suggestion, one.frame) for one in found] == [
-        ("OB505", f"{path}:1:6", None, "xid: many"),
-        ("OB504", f"{path}:2:1", "backend", "backand: vllm"),
-        ("OB505", f"{path}:3:10", None, "backend: trtllm"),
-        ("OB107", f"{path}:4:7", None, "wait: yes"),
+    assert [(str(one.code), str(one.where), one.suggestion) for one in found] == [
+        ("OB505", f"{path}:1:6", None),
+        ("OB504", f"{path}:2:1", "backend"),
+        ("OB505", f"{path}:3:10", None),
+        ("OB107", f"{path}:4:7", None),
     ]
+    assert not any(one.frame for one in found), "a line may have a secret beside it"
     assert "'many' is not of type integer" in found[0].message
     assert "is not one of vllm, sglang" in found[2].message
 

@@ -89,6 +89,46 @@ def test_a_misspelt_name_does_not_repeat_the_value_either(tmp_path: Path) -> Non
     assert PLANTED not in render(found)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"token": "{PLANTED}", "n": "abc"}}\n',
+        f"{{token: {{from_env: T}}, n: abc, note: {PLANTED}}}\n",
+        f"{{token: {PLANTED}, token: {PLANTED}}}\n",
+        f"token: {PLANTED}: x\n",
+        f"- {PLANTED}\n",
+    ],
+    ids=["beside it", "of another name", "twice", "no YAML", "no mapping"],
+)
+def test_no_line_of_a_file_of_inputs_is_shown(tmp_path: Path, text: str) -> None:
+    (tmp_path / "inputs.yaml").write_text(text)
+    scenario = TEXT.replace(
+        "{token: {type: secret}}", "{token: {type: secret}, n: {type: integer, default: 1}}"
+    )
+    found = findings(tmp_path, scenario, inputs=tmp_path / "inputs.yaml", environ={})
+    assert any(one.where.file.endswith("inputs.yaml") for one in found)
+    assert PLANTED not in render(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password: {PLANTED}\n",
+        f"{{password: {PLANTED}, user: bob}}\n",
+        f"{PLANTED}\n",
+        f"{{password: {PLANTED}, password: {PLANTED}}}\n",
+        f"password: {PLANTED}: x\n",
+        f"{{offbus: {PLANTED}}}\n",
+        f"[machine, {PLANTED}, &a 1, *b]\n",
+    ],
+)
+def test_no_line_of_an_inlined_file_is_shown_that_is_no_scenario(tmp_path: Path, text: str) -> None:
+    (tmp_path / "creds.yaml").write_text(text)
+    found = findings(tmp_path, drill("{id: x, uses: scenario, with: {file: creds.yaml}}"), environ={})
+    assert found
+    assert PLANTED not in render(found)
+
+
 @pytest.mark.parametrize("default", [PLANTED, "{from_file: /etc/shadow}", "from_env:HOME", "1"])
 def test_a_scenario_does_not_say_where_a_secret_is(tmp_path: Path, default: str) -> None:
     text = TEXT.replace("{type: secret}", f"{{type: secret, default: {default}}}")

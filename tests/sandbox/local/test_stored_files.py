@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from offbus.masking import Masking
 from offbus.open_run import opened
 from offbus.runs import RunFolder
 from offbus_sandbox.layout import Layout
@@ -52,12 +53,12 @@ def in_memory() -> Iterator[Path]:
 def test_they_are_moved_into_the_run(run: Path) -> None:
     layout = ended(run)
     with opened(RunFolder(run)):
-        assert store_files(layout, run) == run / "local"
+        assert store_files(layout, run, Masking()) == run / "local"
     assert not layout.real.exists()
     assert (run / "local/link").readlink() == Path("log/node-1/kmsg")
     assert (run / "local/link").read_text() == "a line"
     with opened(RunFolder(run)):
-        assert store_files(ended(run), run) == run / "local-2"
+        assert store_files(ended(run), run, Masking()) == run / "local-2"
 
 
 @pytest.mark.usefixtures("state")
@@ -69,7 +70,7 @@ def test_they_are_moved_into_the_folder_that_is_open_and_not_what_replaced_it(
     with opened(RunFolder(run)):
         run.rename(tmp_path / "moved")
         (tmp_path / "other").rename(run)
-        store_files(layout, run)
+        store_files(layout, run, Masking())
     assert list(run.iterdir()) == []
     assert (tmp_path / "moved/local/log/node-1/kmsg").read_text() == "a line"
 

@@ -10,11 +10,14 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from offbus.errors import StepError
+from offbus.masking import HIDDEN, Masking
 from offbus.secret import Secret
 from offbus_sandbox.adapter.traffic import LocalTraffic
 from offbus_sandbox.layout import Layout
+from offbus_steps.inference.headers import sent
 from offbus_steps.inference.step_types import AskParams
-from offbus_steps.inference_client.requests import HIDDEN, Question, ask, model_of
+from offbus_steps.inference_client.requests import Question, ask, model_of
 from offbus_steps.port import PortError, Ref
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +25,9 @@ pytestmark = pytest.mark.anyio
 TARGET = Ref("Deployment", "target", "drill")
 VALUE = "planted-secret-" + "x" * 90
 """Longer than what messages cut answers to."""
-QUESTION = Question("m", "p", 1, stream=False, headers={"x-api-key": VALUE}, secrets=frozenset((VALUE,)))
+MASKING = Masking()
+MASKING.learn(VALUE)
+QUESTION = Question("m", "p", 1, stream=False, headers={"x-api-key": VALUE}, hide=MASKING.text)
 
 
 @pytest.fixture
@@ -105,11 +110,25 @@ async def test_a_list_of_models_is_asked_with_the_headers_and_tells_no_secret(tm
         {"x-a": "b\r\nImpersonate-User: admin"},
         {"x-a": ""},
         {"content-length": "0"},
+        {"x-a": "b "},
+        {"x-a": " b"},
+        {"x-a": " "},
     ],
 )
 def test_a_header_that_the_way_has_a_meaning_for_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="header"):
         AskParams(headers=headers)
+
+
+@pytest.mark.parametrize("value", [" key-1", "key-1 ", " ", "key\t1", "key\n1", "clé-1"])
+async def test_a_secret_that_no_header_can_have_is_our_error(value: str) -> None:
+    class Reads:
+        async def secret(self, _one: Secret) -> str:
+            return value
+
+    with pytest.raises(StepError, match="header 'x-key'") as caught:
+        await sent(Reads(), {"x-key": Secret(secret="token")})  # type: ignore[arg-type]  # it asks for nothing else
+    assert value.strip() == "" or value not in caught.value.message
 
 
 def test_other_headers_may_be_sent() -> None:

@@ -5,6 +5,7 @@
 The first that names an input gives its value, to an axis of a matrix, too: the cells with that value are played. The
 values of `--set` and of the environment are texts, which the input's type reads; those of a file (YAML or JSON, a
 mapping of names) have types already. The file is read as strictly as a scenario, with findings at its own positions.
+They show no line of it: it stands in a log, and what somebody gave as it is may be a secret, beside any other value.
 
 A name that no input has is an error where somebody wrote it for this scenario. An environment variable is often there
 for several scenarios, so it is a warning; one that is empty gives nothing, as one that is not set.
@@ -40,7 +41,7 @@ class Given:
     is_text: bool = True
     """Whether the input's type reads it; else it has a type already."""
     frame: str | None = None
-    """The line of the file that has it."""
+    """The line of the scenario that gives it to a file that it inlines."""
     for_this_scenario: bool = True
     """False of an environment variable."""
     by_user: bool = False
@@ -49,7 +50,7 @@ class Given:
     """Whether the value is known only while the run goes on, or has a finding."""
 
     def without_value(self, name: str) -> "Given":
-        """To be shown: the position names no value, and no line of the file is repeated."""
+        """To be shown: the position names no value, and no line is repeated."""
         hidden = f"--set {name}=…"
         shown = [
             Position(hidden) if one.file.startswith("--set ") else one
@@ -95,7 +96,8 @@ def read_given(
     found = dict(_of_environment(environ))
     findings: list[Finding] = []
     if file is not None:
-        positions = Positions(read := source.read(file), list(read.findings))
+        positions = Positions(source.read(file), [], private=True)
+        positions.note_syntax()
         found |= dict(_of_file(positions))
         findings = positions.findings
     for name, text in sets.items():
@@ -113,7 +115,7 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
 
 
 def _of_file(positions: Positions) -> Iterator[tuple[str, Given]]:
-    root, lines = positions.source.root, positions.source.lines
+    root = positions.source.root
     if root is None or root.kind != "mapping":
         if not positions.findings:
             what = "is empty" if root is None else "is not a mapping"
@@ -125,8 +127,4 @@ def _of_file(positions: Positions) -> Iterator[tuple[str, Given]]:
         if child.spoiled:
             continue
         where = positions.of(child)
-        frame = lines[where.line - 1]
-        yield (
-            name,
-            Given(child.value, where, positions.key(root, name), is_text=False, frame=frame, by_user=True),
-        )
+        yield name, Given(child.value, where, positions.key(root, name), is_text=False, by_user=True)

@@ -1,5 +1,6 @@
 """The beginning of a file: its format version, and the shape of everything but its steps."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,15 @@ from offbus.language.format import FORMAT, HeaderModel
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 
-__all__ = ["is_our_format", "read_header"]
+__all__ = ["claims_ours", "is_our_format", "read_header"]
+
+
+_CLAIM = re.compile(r"""(?m)^[{\s]*["']?offbus["']?\s*:\s*["']?[0-9]""")
+
+
+def claims_ours(text: str) -> bool:
+    """Whether a file, which may be no YAML, says that it is a scenario, of our format or another one."""
+    return _CLAIM.search(text) is not None
 
 
 def is_our_format(root: Node, positions: Positions) -> bool:
@@ -31,9 +40,10 @@ def is_our_format(root: Node, positions: Positions) -> bool:
         )
     elif not found.spoiled:
         hint = f"this version of offbus reads offbus: {FORMAT}"
+        named = "" if positions.private else f" {found.value!r}"  # then it may be anything
         positions.note(
             Code.FORMAT_VERSION,
-            f"the format version {found.value!r} is unknown",
+            f"the format version{named} is unknown",
             positions.of(found),
             hint=hint,
             fix=positions.rewritten(found, str(FORMAT)) if found.value == str(FORMAT) else None,

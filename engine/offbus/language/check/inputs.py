@@ -147,10 +147,7 @@ def _default(
         return _one_of(_typed(model.type, model.default), model.default, allowed)
     except ValueError as err:
         at = positions.value(where, "default")
-        if model.type == "secret":  # its line may hold what nobody should see
-            positions.findings.append(Finding(code=Code.BAD_INPUT, message=f"default: {err}", where=at))
-        else:
-            positions.note(Code.BAD_INPUT, f"default: {err}", at)
+        positions.note(Code.BAD_INPUT, f"default: {err}", at, private=model.type == "secret")
         return None
 
 

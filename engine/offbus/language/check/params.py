@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from offbus.language.check import pydantic_wording
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.graph import Graph
 from offbus.language.check.omitted_params import Bindings
-from offbus.language.check.parts import Part
+from offbus.language.check.parts import Files, Part
 from offbus.language.check.pydantic_errors import Subject, key_of, note_errors
 from offbus.language.check.referenced_files import FileChecker
 from offbus.language.check.steps import RawStep
@@ -69,13 +69,13 @@ class ParamsChecker:
     """Checks the params of the steps of a file."""
 
     def __init__(
-        self, part: Part, graph: Graph, conditions: Conditions, bindings: Bindings, folder: Path
+        self, part: Part, graph: Graph, conditions: Conditions, bindings: Bindings, files: Files
     ) -> None:
-        """Of the steps of one file; `folder` is that of the scenario that is run."""
+        """Of the steps of one file; `files` are those of the scenario that is run."""
         self._part, self._graph, self._conditions = part, graph, conditions
         self._positions, self._bindings = part.positions, bindings
-        self._files = FileChecker(part.positions, conditions, folder)
-        self._below = PurePath(os.path.relpath(part.positions.source.path.parent, folder))
+        self._files = FileChecker(part.positions, conditions, files)
+        self._below = PurePath(os.path.relpath(part.positions.source.path.parent, files.folder))
 
     def check(self, step: RawStep, step_type: StepType, vocabulary: Vocabulary) -> ParamsTemplate | None:
         """The params, or None with findings."""

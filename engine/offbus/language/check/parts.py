@@ -8,22 +8,24 @@ must never be; so it is refused. Its steps have the ids `drill.NAME`, its names 
 steps, and is seen by what it lists under `outputs`. Its `expect` is judged at the end of the run.
 
 A scenario is hostile input: files lie below the folder of the one that is run (links followed), none inlines itself,
-and depth, number, size and steps are bounded. Each file is read once.
+and depth, number, size and steps are bounded. Each file is read once. No line is shown of one that does not begin as a
+scenario does: credentials may lie beside it, and findings stand in the logs of whoever checks a stranger's proposal.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from offbus.errors import UsageError
+from offbus.files import read_bounded
 from offbus.findings.codes import Code
 from offbus.language import shape
-from offbus.language.check.header import is_our_format, read_header
+from offbus.language.check.header import claims_ours, is_our_format, read_header
 from offbus.language.check.pydantic_errors import Subject, note_errors
-from offbus.language.check.referenced_files import LONGEST
 from offbus.language.check.steps import RawStep, Types, read_steps
 from offbus.language.format import HeaderModel
 from offbus.language.syntax import braces, source
@@ -31,7 +33,7 @@ from offbus.language.syntax.node import Node, weight
 from offbus.language.syntax.positions import Positions
 from offbus.scenario_step import ScenarioParams
 
-__all__ = ["DEEPEST", "MOST_FILES", "Files", "Part", "read_parts"]
+__all__ = ["DEEPEST", "LONGEST", "MOST_FILES", "Files", "Part", "read_parts"]
 
 OF_A_RUN = ("matrix", "environment", "guards", "timeout", "undo_timeout", "stop_when")
 """Keys of a scenario that say what a run has once."""
@@ -44,6 +46,8 @@ MOST_INLINED = 10_000
 MOST_STEPS, MOST_VALUES = 100_000, 1 << 20
 """Steps that are read of inlined files, and values (offbus.language.syntax.node.weight), for all cells of a matrix
 together."""
+LONGEST = 4096
+"""Characters of a file's name: PATH_MAX of Linux's limits.h, which no system call exceeds."""
 LARGEST = source.LARGEST
 """Bytes of all files that a scenario inlines, each counted once."""
 
@@ -90,6 +94,9 @@ class Files:
         self._first = outermost.resolve()
         self._read: dict[Path, source.Source] = {}
         self.steps = self.values = 0
+        self.named: set[Path] = set()
+        """Files that steps of the cell at hand read, where their names are known before the run."""
+        self._contents: dict[Path, str] = {}
 
     @property
     def size(self) -> int:
@@ -102,6 +109,14 @@ class Files:
             return own
         found = sorted(one.digest for one in self._read.values())
         return hashlib.sha256(" ".join([own, *found]).encode()).hexdigest()
+
+    def read_by_steps(self) -> str:
+        """A digest of what the files hold that steps of the cell at hand read, each read once for all cells."""
+        for path in self.named - self._contents.keys():
+            with suppress(OSError):  # then its param has a finding, or its step an error
+                self._contents[path] = hashlib.sha256(read_bounded(path, LARGEST)).hexdigest()
+        found = sorted((str(path), self._contents.get(path, "")) for path in self.named)
+        return hashlib.sha256(repr(found).encode(errors="surrogateescape")).hexdigest()
 
     def resolved(self, path: Path) -> Path:
         """Where a file really is. Raises UsageError where that is not below the scenario's folder."""
@@ -193,11 +208,11 @@ class _Reader:
         read = self._files.source(path, real)
         if self._files.size > LARGEST:
             raise UsageError(f"the files that are inlined have more than {LARGEST >> 20} MiB together")
-        positions = Positions(read, self._findings, self._warnings)
+        root = read.root
+        positions = Positions(read, self._findings, self._warnings, private=not claims_ours(read.text))
         if real not in self._told:
             self._told.add(real)
-            self._findings.extend(read.findings)
-        root = read.root
+            positions.note_syntax()
         if root is None or root.kind != "mapping":
             if read.findings:
                 return None

@@ -14,22 +14,20 @@ from offbus.findings.codes import Code
 from offbus.findings.model import Severity
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
+from offbus.language.check.parts import LONGEST, Files
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 from offbus.step import Reads
 
 __all__ = ["FileChecker"]
 
-LONGEST = 4096
-"""Characters of a file's name: PATH_MAX of Linux's limits.h, which no system call exceeds."""
-
 
 class FileChecker:
     """Looks at the files of a scenario, at each once."""
 
-    def __init__(self, positions: Positions, conditions: Conditions, folder: Path) -> None:
-        """`folder` is that of the scenario that is run, which names are relative to."""
-        self._positions, self._conditions, self._folder = positions, conditions, folder
+    def __init__(self, positions: Positions, conditions: Conditions, files: Files) -> None:
+        """`files` are those of the scenario that is run, to whose folder names are relative."""
+        self._positions, self._conditions, self._files = positions, conditions, files
         self._seen: dict[tuple[Reads, Path, str], OffbusError | None] = {}
 
     def check(
@@ -54,7 +52,10 @@ class FileChecker:
                 f"a file's name of {len(name)} characters: {name[:100]}…"
             )
         else:
-            problem = self._problem(mark, self._folder / name, given, params)
+            path = self._files.folder / name
+            if not said:
+                self._files.named.add(path)
+            problem = self._problem(mark, path, given, params)
         if problem is not None:
             message = f"with --set {said[:200]}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR

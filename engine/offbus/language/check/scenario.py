@@ -79,10 +79,11 @@ def check(
     cell = overrides.cell.inputs if overrides.cell is not None else {}
     inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.given, cell, positions)
     types = Types(registry)
+    files.named.clear()
     whole = read_parts(root, positions, header, types, files)
     graph = arrange(whole)
     conditions = Conditions(positions, compiler, Scope(inputs=inputs.values, budget=budget), inputs.choices)
-    shared = Shared(graph, _metrics(types, positions, root), Bindings(graph), files.folder)
+    shared = Shared(graph, _metrics(types, positions, root), Bindings(graph), files)
     exported(whole)
     meaning = Meaning(whole, shared, inputs, conditions)
     steps = list(meaning.steps())
@@ -96,7 +97,8 @@ def check(
         return None
     meaning.note_unused()
     scenario = _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, positions)
-    return replace(scenario, cell=overrides.cell, digest=files.digest(scenario.digest))
+    read = files.read_by_steps() if overrides.cell is not None else ""
+    return replace(scenario, cell=overrides.cell, digest=files.digest(scenario.digest), files=read)
 
 
 def _scenario(

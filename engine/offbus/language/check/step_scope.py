@@ -7,7 +7,6 @@ There is one `Meaning` for each file: the scenario's own, and one for each step 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from offbus.findings.codes import Code
 from offbus.findings.model import Severity
@@ -21,7 +20,7 @@ from offbus.language.check.inlined_inputs import read_inlined_inputs
 from offbus.language.check.inputs import Inputs
 from offbus.language.check.omitted_params import Bindings
 from offbus.language.check.params import ParamsChecker
-from offbus.language.check.parts import Part
+from offbus.language.check.parts import Files, Part
 from offbus.language.check.steps import RawStep
 from offbus.language.format import ID, StepModel
 from offbus.language.scenario import Expectation, Retry, Step
@@ -47,7 +46,7 @@ class Shared:
     graph: Graph
     metrics: Mapping[str, CelType]
     bindings: Bindings
-    folder: Path
+    files: Files
     """Of the scenario that is run."""
 
 
@@ -71,7 +70,7 @@ class Meaning:
         }
         self._inlined = {name: exported(inner) for name, inner in part.inlined.items()}
         self._untyped = any(step.type is None for step in shared.graph.steps.values())
-        self._params = ParamsChecker(part, shared.graph, conditions, shared.bindings, shared.folder)
+        self._params = ParamsChecker(part, shared.graph, conditions, shared.bindings, shared.files)
         self._below: list[Meaning] = []
 
     def steps(self) -> Iterator[Step | None]:

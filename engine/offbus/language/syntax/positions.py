@@ -1,7 +1,7 @@
 """Positions in a file that was read: from a path into its data, or an offset in one of its texts, to a `Position`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from offbus.findings.codes import Code
 from offbus.findings.model import MOST, Edit, Finding, Position, Severity, TooManyFindings
@@ -20,6 +20,9 @@ class Positions:
     findings: list[Finding]
     """What makes the scenario invalid."""
     warnings: list[Finding] = field(default_factory=list)
+    private: bool = False
+    """Whether no line of the file may be shown: it has values that are given, or is none of ours and may be anything.
+    The only way to keep a line out of a finding; `note` has it for one line."""
     _walked: tuple[Node, Offsets | None] | None = None
     """The text whose positions were asked for last: one after the other, all of one text."""
 
@@ -33,9 +36,10 @@ class Positions:
         suggestion: str | None = None,
         severity: Severity = Severity.ERROR,
         fix: Edit | None = None,
+        private: bool = False,
     ) -> None:
         """Collect a finding at a position in this file. Raises TooManyFindings."""
-        lines = self.source.lines
+        lines = () if private or self.private else self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
         collected = self.warnings if severity is Severity.WARNING else self.findings
         if len(collected) >= MOST:
@@ -52,6 +56,11 @@ class Positions:
                 fix=fix,
             )
         )
+
+    def note_syntax(self) -> None:
+        """Collect what was found when the file was read."""
+        found = self.source.findings
+        self.findings += (replace(one, frame=None) for one in found) if self.private else found
 
     def of(self, node: Node) -> Position:
         """A node's own position."""
