@@ -11,7 +11,7 @@ __all__ = ["is_terminal", "wants_colour"]
 
 
 def wants_colour(stream: Any, environ: Mapping[str, str]) -> bool:
-    """Whether to colour what goes to `stream`, a text file, or what takes its place."""
+    """Whether to colour what goes to `stream`: a text file, or anything that has its `isatty`."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR", "0") not in ("", "0"):
