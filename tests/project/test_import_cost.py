@@ -31,7 +31,9 @@ def imported(repository: Path, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["run", "--help"], ["recover", "--help"]], ids=" ".join
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["recover", "--help"], ["init", "--help"]],
+    ids=" ".join,
 )
 def test_help_imports_nothing_heavy(repository: Path, arguments: list[str]) -> None:
     found = imported(repository, *arguments)

@@ -15,6 +15,8 @@ from offbus.language.matrix import LARGEST, MOST_CELLS
 __all__ = [
     "FORMAT",
     "ID",
+    "LONGEST_NAME",
+    "NAME",
     "EnvironmentModel",
     "HeaderModel",
     "InputModel",
@@ -29,6 +31,11 @@ FORMAT = 1
 
 ID = r"^[a-z][a-z0-9_]*$"
 """Ids of steps and names of inputs: they occur in expressions."""
+
+NAME = r"^[a-z0-9][a-z0-9._-]*$"
+"""Names of scenarios: they occur in names of folders, and in labels."""
+LONGEST_NAME = 63
+"""Characters, as in a label's value."""
 
 _POSITIVE: dict[str, Any] = {"not": {"type": "string", "pattern": ZERO}}
 
@@ -148,7 +155,7 @@ class HeaderModel(_Shape):
     """A scenario file, all but the contents of its steps, which are validated one by one."""
 
     offbus: Literal[1] = Field(description="Version of this format.")
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=63)] = Field(
+    name: Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)] = Field(
         description="Short name; run folders and labels carry it."
     )
     summary: str = Field("", description="One sentence: what happens, and what must come of it.")

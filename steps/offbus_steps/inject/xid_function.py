@@ -12,7 +12,7 @@ from pydantic import Field
 from offbus.function import Function
 from offbus.step import Outputs
 
-__all__ = ["XID"]
+__all__ = ["XID", "XidFacts", "xid"]
 
 HUMAN = "CONTACT_SUPPORT"
 NONE = "NONE"

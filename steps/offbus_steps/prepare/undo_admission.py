@@ -90,15 +90,17 @@ class RemoveAdmission(Undo):
         # the run's own workload will be deleted, and may be broken
         with move_on_after(OWN_ROLLOUT_S if own else None):
             replaced = await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
-        kept = self._kept(cluster)
+        others = self._others(cluster)
         if replaced is None:
             detail = f"admission removed; pods were not replaced within {OWN_ROLLOUT_S:g} s, their workload is deleted"
-            return UndoResult.restored(detail + kept, removed=removed)
+            return UndoResult.restored(detail + others, removed=removed)
         if removed or replaced:
-            return UndoResult.restored(f"admission removed, {replaced} pods replaced{kept}", removed=removed)
-        return UndoResult.nothing(f"admission and shim are gone{kept}")
+            return UndoResult.restored(
+                f"admission removed, {replaced} pods replaced{others}", removed=removed
+            )
+        return UndoResult.nothing(f"admission and shim are gone{others}")
 
-    def _kept(self, cluster: Cluster) -> str:
+    def _others(self, cluster: Cluster) -> str:
         """What is added about pods of others with the target's labels that have the shim."""
         world = cluster.log.world
         if world.workload(self.target.ref) is None:

@@ -139,6 +139,7 @@ def test_it_ends_after_its_time(sandbox: Sandbox, tmp_path: Path) -> None:
         (["--env", "local"], 2, "say what to observe"),
         (["--out", "new.jsonl"], 2, "say what to observe"),
         (["--env", "lokal", "--out", "new.jsonl"], 2, "did you mean 'local'?"),
+        (["--env", "local", "--env-set", "nods=2", "--out", "new.jsonl"], 2, "did you mean 'nodes'?"),
         (["--env", "local", "--out", "new.jsonl", "--for", "5"], 2, "--for: '5' is not a duration"),
         (["--env", "local", "--out", "new.jsonl", "--node", "node-9"], 2, "there is no node 'node-9'"),
         (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from offbus.environment import EnvironmentType
 from offbus.errors import UsageError
@@ -28,5 +29,16 @@ def named_options(
             return kind, shape.apply(kind.options, given)
         except ValidationError as err:
             wrong = err
-    first = shape.errors_of(wrong)[0]
-    raise UsageError(f"--env-set {'.'.join(map(str, first['loc']))}: {first['msg']}")
+    raise _refused(kind, shape.errors_of(wrong)[0])
+
+
+def _refused(kind: EnvironmentType, error: ErrorDetails) -> UsageError:
+    from offbus.language.check.pydantic_errors import keys_of
+    from offbus.language.check.pydantic_wording import said
+
+    option = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        known = keys_of(kind.options)
+        hint = did_you_mean(option, known, f"it has {', '.join(known)}")
+        return UsageError(f"--env-set: the environment {kind.name} has no option {option!r}", hint=hint)
+    return UsageError(f"--env-set {option}: {said(error)}")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Login"]
 
 USER_AGENT = "offbus"
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""In every pod with a service account (kubernetes.io/docs/tasks/run-application/access-api-from-pod)."""
 READ_BUFFER = 1 << 21
 """Bytes, as kubernetes_asyncio has it: an object of a watch may have 1.5 MiB."""
 
@@ -66,6 +68,19 @@ class Login:
             return checked_kubeconfig(self.file).get("current-context") or ""
         except (OSError, ValueError):
             return ""
+
+    @property
+    def namespace(self) -> str:
+        """The one that kubectl takes when none is named: the context's, in a pod the pod's, else `default`."""
+        try:
+            if self.in_cluster:
+                return POD_NAMESPACE.read_text(encoding="utf-8").strip() or "default"
+            contexts = checked_kubeconfig(self.file)["contexts"]
+        except (OSError, ValueError):
+            return "default"
+        wanted = self.context or self.current_context
+        found: dict[str, Any] = next((one["context"] for one in contexts if one["name"] == wanted), {})
+        return str(found.get("namespace") or "default")
 
     def __str__(self) -> str:
         if self.in_cluster:

@@ -87,6 +87,7 @@ async def test_a_server_that_says_when_is_asked_again_then(tmp_path: Path, call:
     assert server.times() == [0, 7, 14]
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/errors.py")
 @pytest.mark.parametrize(
     ("said", "least_s", "most_s"),
     [
