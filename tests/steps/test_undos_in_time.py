@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from offbus.masking import Masking
 from offbus.open_run import opened
 from offbus.runs import RunFolder
 from offbus_sandbox.store.history import Change
@@ -195,7 +196,7 @@ async def test_the_bound_of_the_collection_ends_it_between_any_two_steps(tmp_pat
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_after_turns, scope, 10)
-                await collect(one.cluster, TARGET, tmp_path)
+                await collect(one.cluster, TARGET, tmp_path, Masking())
     assert scope.cancelled_caught
     assert not (tmp_path / "collected" / TARGET.namespace / TARGET.name / "web-1.log").exists()
 
@@ -212,7 +213,7 @@ async def test_evidence_is_written_into_the_folder_that_is_open_and_not_what_rep
         with opened(RunFolder(run)):
             run.rename(moved)
             other.rename(run)
-            done = await collect(one.cluster, TARGET, run)
+            done = await collect(one.cluster, TARGET, run, Masking())
     assert list(run.iterdir()) == []
     written = moved / "collected" / TARGET.namespace / TARGET.name
     assert {path.name for path in written.iterdir()} == set(done.files)

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from offbus.masking import Masking
 from offbus_steps.agents.live_faults import LiveFault
 from offbus_steps.cluster.wait import target_objects
 from offbus_steps.deploy.collect import collect
@@ -128,7 +129,7 @@ async def test_they_keep_no_undo_of_a_rollout_from_ending(tmp_path: Path, marks:
 async def test_they_are_no_evidence(tmp_path: Path, marks: dict[str, Any]) -> None:
     async with timed_bench(tmp_path, deployment("web", 1), forged("web-1", marks)) as (one, _):
         with anyio.fail_after(60):
-            done = await collect(one.cluster, TARGET, tmp_path)
+            done = await collect(one.cluster, TARGET, tmp_path, Masking())
     assert "workload.yaml" in done.files
     assert not any("web-1" in name for name in [*done.files, *done.missing])
 

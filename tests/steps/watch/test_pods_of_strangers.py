@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from offbus.errors import GuardRefused, StepError
+from offbus.masking import Masking
 from offbus.preflight import Intent, checks_of_steps
 from offbus_sandbox.store.owners import owner_reference
 from offbus_steps.agents.live_faults import LiveFault
@@ -226,7 +227,7 @@ async def test_they_are_no_evidence(tmp_path: Path, owners: Owners) -> None:
     async with timed_bench(tmp_path, deployment("web", 1)) as (one, port):
         join(port, "web-1", owners)
         with anyio.fail_after(60):
-            done = await collect(one.cluster, TARGET, tmp_path)
+            done = await collect(one.cluster, TARGET, tmp_path, Masking())
     assert "workload.yaml" in done.files
     assert not any("web-1" in name for name in [*done.files, *done.missing])
 
