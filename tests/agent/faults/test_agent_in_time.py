@@ -152,7 +152,8 @@ async def test_a_long_poll_waits_as_long_as_it_was_asked_to_within_its_limit(
     async with armed(node, ttl_s=3600) as (watched, _):
         app = httpx.ASGITransport(app=application(watched.agent, TokenFile(node.token_file)))
         async with httpx.AsyncClient(transport=app, base_url="http://agent", timeout=None) as client:  # noqa: S113
-            answer = await client.get(f"/faults/f1/events?since=1&wait_s={wait_s:g}")
+            shown = {"X-Offbus-Token": node.token}
+            answer = await client.get(f"/faults/f1/events?since=1&wait_s={wait_s:g}", headers=shown)
         assert (answer.status_code, answer.json()["events"]) == (200, [])
         assert anyio.current_time() == pytest.approx(min(wait_s, LONGEST_WAIT_S), abs=1e-6)
 
@@ -176,7 +177,8 @@ async def test_requests_that_wait_hold_the_end_of_the_agent_up_for_a_bounded_tim
         with listen_unix(node.sock) as listening, socket.socket(socket.AF_UNIX) as client:
             server = program._Server(watched.agent, TokenFile(node.token_file), listening, None)
             client.connect(str(node.sock))
-            client.send(b"GET /faults/f1/events?since=1&wait_s=60 HTTP/1.1\r\nhost: x\r\n\r\n")
+            shown = f"x-offbus-token: {node.token}\r\n".encode()
+            client.send(b"GET /faults/f1/events?since=1&wait_s=60 HTTP/1.1\r\nhost: x\r\n" + shown + b"\r\n")
             async with meanwhile((10, server.stop)):
                 await server.serve(sockets=[listening])
         looks_every_s = 0.1  # uvicorn's own
