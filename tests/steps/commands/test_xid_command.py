@@ -112,6 +112,7 @@ def test_filters() -> None:
         ("20034", "20034"),
         ("sxid20034", "20034"),
         ("fallen-off", "fallen-off"),
+        ("0", "fallen-off"),
         ("GPU_FALLEN_OFF_BUS", "fallen-off"),
     ],
 )
