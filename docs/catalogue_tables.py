@@ -15,7 +15,8 @@ from offbus_agent.catalogue.sxid import sxids
 from offbus_agent.conformance import SURFACES, cells, does, faults
 from offbus_agent.detectors.rules import detectors
 from offbus_steps.commands.detector_table import columns, counts
-from offbus_steps.commands.fault_entry import FaultEntry, entry_of
+from offbus_steps.commands.fault_entry import FaultEntry
+from offbus_steps.commands.fault_facts import entry_of
 
 __all__ = ["CATALOGUE_PARTS", "drills"]
 

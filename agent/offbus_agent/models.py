@@ -76,7 +76,7 @@ class FaultRequest(_Shape):
     id: FaultId
     run: RunId
     epoch: Epoch
-    xid: int
+    xid: int = Field(description="0: the line of a GPU that has fallen off the bus, without an XID.")
     gpus: Annotated[list[str], Field(min_length=1, max_length=16, description="GPU UUIDs.")]
     planes: Annotated[list[Plane], Field(min_length=1, max_length=3)]
     ttl_s: Ttl

@@ -18,9 +18,13 @@ from offbus_agent.catalogue import nvlink5
 from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.responder_action import KNOWING, Action, Monitor, action_of
 from offbus_agent.catalogue.result_codes import Code, cuda_code, nvml_code
+from offbus_agent.catalogue.sxid import FALLEN_OFF, FALLEN_OFF_ACTION, FALLEN_OFF_CODE, sxids
 from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, SEVERITIES, Effect, Mode, Severity, Shown
 
-__all__ = ["Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
+__all__ = ["NO_XID", "Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
+
+NO_XID = 0
+"""Stands for the line of a GPU that is gone, which has no XID; NVIDIA numbers from 1."""
 
 
 class UnknownXid(LookupError):
@@ -74,6 +78,12 @@ class Xid:
         """The text as a driver of that major version writes it; None: of unknown version, as the newest."""
         return self.text_before_r575 if driver and driver < nvlink5.FIRST_R575 else self.text
 
+    def line(self, *, pci: str, gpu: int, driver: int | None) -> str:
+        """The driver's whole line about a GPU, by its PCI address (no function digit), its index and its driver."""
+        if self.number == NO_XID:
+            return self.text.format(pci=pci, device="2330")
+        return f"NVRM: Xid (PCI:{pci}): {self.text_on(driver).format(gpu=gpu)}"
+
     def action(self, monitor: Monitor, *, writer: int | None = None) -> Action:
         """What NVSentinel recommends when that monitor reads the line of a driver of major version `writer`.
 
@@ -84,6 +94,8 @@ class Xid:
     @property
     def error_codes(self) -> tuple[str, ...]:
         """The codes under which NVSentinel reports its line: the number; for NVLink 5 also "145.RLW_RXPIPE"."""
+        if self.number == NO_XID:
+            return (FALLEN_OFF_CODE,)
         named = nvlink5.unit(self.text)
         return (str(self.number), f"{self.number}.{named}") if named else (str(self.number),)
 
@@ -98,7 +110,13 @@ class Xid:
 
 def lookup(xid: int) -> Xid:
     """The catalogue's entry. Raises UnknownXid with what is allowed and the closest numbers."""
-    entry = catalogue().get(xid)
+    entry = _fallen_off() if xid == NO_XID else catalogue().get(xid)
+    if entry is None and xid in sxids():
+        raise UnknownXid(
+            xid,
+            f"SXID {xid} is of an NVSwitch, not of a GPU: it is catalogued, and not injected, because NVSentinel's"
+            " monitor spins for ever on one of a switch that it does not know",
+        )
     if entry is None:
         numbers = list(catalogue())
         near = difflib.get_close_matches(str(xid), [str(n) for n in EFFECTS], n=3, cutoff=0.5)
@@ -109,6 +127,30 @@ def lookup(xid: int) -> Xid:
             f"{', '.join(str(n) for n in EFFECTS)}){hint}",
         )
     return entry
+
+
+@cache
+def _fallen_off() -> Xid:
+    return Xid(
+        number=NO_XID,
+        mnemonic=FALLEN_OFF_CODE,
+        title="GPU is gone when the driver looks for it: a line without an XID",
+        text=FALLEN_OFF,
+        text_before_r575=FALLEN_OFF,
+        text_from_driver=True,
+        cuda=None,
+        nvml=None,
+        guide_cuda=None,
+        sticky=False,
+        new_processes=False,
+        mode=Mode.ERROR,
+        planes=(Plane.KERNEL,),
+        shown=Shown(),
+        severity=Severity.UNKNOWN,
+        nvidia_action=FALLEN_OFF_ACTION,
+        nvidia_investigatory="",
+        note="the driver breaks the line into three",
+    )
 
 
 @cache

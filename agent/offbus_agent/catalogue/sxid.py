@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from offbus_agent.catalogue.responder_action import Action
 
-__all__ = ["FALLEN_OFF", "FALLEN_OFF_ACTION", "Sxid", "SxidClass", "sxids"]
+__all__ = ["FALLEN_OFF", "FALLEN_OFF_ACTION", "FALLEN_OFF_CODE", "Sxid", "SxidClass", "sxids"]
 
 SxidClass = Literal["non-fatal", "fatal", "always fatal", "other"]
 """Fatal: to the partition that the link is of; always fatal: to the whole fabric."""
@@ -30,6 +30,8 @@ FALLEN_OFF = (
 )
 """The line of a GPU that is gone, without an XID; the driver breaks it after the address and after `has`."""
 FALLEN_OFF_ACTION: Action = "RESTART_BM"
+FALLEN_OFF_CODE = "GPU_FALLEN_OFF_BUS"
+"""Under which NVSentinel reports it (pkg/gpufallen)."""
 
 
 _KINDS: Mapping[str, SxidClass] = {kind: kind for kind in get_args(SxidClass)}

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from offbus_agent.catalogue.catalogue import lookup
+from offbus_agent.catalogue.catalogue import NO_XID, lookup
 from offbus_agent.catalogue.nvlink5 import FIRST_R575
 
 __all__ = [
@@ -82,7 +82,11 @@ class XidLine:
 
     def text(self, at_ns: int) -> str:
         """The whole line at a time of CLOCK_BOOTTIME, checked. Raises UnsafeLine, UnknownXid."""
-        text = lookup(self.xid).text_on(FIRST_R575 - 1 if self.before_r575 else None).format(gpu=self.gpu)
+        entry = lookup(self.xid)
+        if self.xid == NO_XID:
+            line = entry.line(pci=self.pci, gpu=self.gpu, driver=None)
+            return driver_line(dialect=self.dialect, fault=self.fault, line=line, at_ns=at_ns)
+        text = entry.text_on(FIRST_R575 - 1 if self.before_r575 else None).format(gpu=self.gpu)
         return xid_line(dialect=self.dialect, fault=self.fault, pci=self.pci, text=text, at_ns=at_ns)
 
 

@@ -11,7 +11,8 @@ import click
 from offbus.colour import wants_colour
 from offbus.errors import UsageError
 from offbus_agent.conformance import faults
-from offbus_steps.commands.fault_entry import FaultEntry, entry_of, xids_schema
+from offbus_steps.commands.fault_entry import FaultEntry, xids_schema
+from offbus_steps.commands.fault_facts import entry_of
 from offbus_steps.commands.fault_names import fault_named
 from offbus_steps.commands.fault_text import listed, page
 

@@ -4,7 +4,7 @@ import re
 
 from offbus.errors import UsageError
 from offbus.findings.suggest import closest
-from offbus_agent.catalogue.catalogue import UnknownXid, Xid, lookup
+from offbus_agent.catalogue.catalogue import NO_XID, UnknownXid, Xid, lookup
 from offbus_agent.conformance import Fault, faults
 
 __all__ = ["fault_named"]
@@ -19,10 +19,11 @@ PREFIX = "ROBUST_CHANNEL_"
 def fault_named(name: str) -> Fault:
     """The fault that is meant. Raises UsageError, with what may have been meant."""
     known = {fault.name: fault for fault in faults()}
-    if (number := NUMBER.fullmatch(name.strip())) is not None:
-        return known.get(str(int(number[1]))) or _unknown(int(number[1]), known)
+    number = NUMBER.fullmatch(name.strip())
     word = re.sub(r"[-\s]+", "_", name.strip()).upper()
-    if word in ("FALLEN_OFF", "GPU_FALLEN_OFF_BUS"):
+    if number is not None and int(number[1]) != NO_XID:
+        return known.get(str(int(number[1]))) or _unknown(int(number[1]), known)
+    if number is not None or word in ("FALLEN_OFF", "GPU_FALLEN_OFF_BUS"):
         return known["fallen-off"]
     mnemonics = {_mnemonic(fault).removeprefix(PREFIX): fault for fault in known.values() if _mnemonic(fault)}
     found = mnemonics.get(word.removeprefix(PREFIX))

@@ -133,8 +133,10 @@ def _drills(one: FaultEntry) -> Iterator[str]:
         yield from (f"  {command}" for command in one.drilled_by)
     elif one.kind == "xid":
         yield f"  no shipped scenario; offbus run scenarios/xid.yaml --set xid={one.number}"
+    elif one.kind == "fallen-off":
+        yield "  no shipped scenario; a step of type inject_xid with xid: 0 injects it"
     else:
-        yield "  no shipped scenario"
+        yield "  nothing: it is not injected"
 
 
 def _fact(label: str, text: str) -> Iterator[str]:

@@ -230,6 +230,9 @@ class Lift:
     async def _send_clear(self) -> bool:
         """Have the agent write the responder's documented clear. Returns whether a line was written and read back."""
         node = self.node.now
+        if not self.node.before.cause.ends_by_reset:
+            self._tell("clear not sent", {"why": "the line of a GPU's reset ends XIDs, and no other finding"})
+            return False
         if endangered := self.node.before.cause.endangered((*node.findings, *node.tracked)):
             why = "a GPU reset would end another alarm, too: " + ", ".join(map(str, endangered))
             self._tell("clear not sent", {"why": why})

@@ -56,7 +56,10 @@ INJECT_ACCESS = (
 class XidParams(LocationParams):
     """Which fault, and where."""
 
-    xid: int = Field(default=79, description="The XID, by its number in NVIDIA's catalogue.")
+    xid: int = Field(
+        default=79,
+        description="The XID, by its number in NVIDIA's catalogue; 0: the line of a GPU that is gone, without an XID.",
+    )
     ttl: Duration = Field(
         default=timedelta(seconds=15),
         description="How long the fault stays armed when the runner no longer renews its lease.",

@@ -51,11 +51,14 @@ class Cause(BaseModel):
     @classmethod
     def of(cls, xid: int, uuids: Iterable[str], pcis: Iterable[str]) -> Self:
         """The cause of an XID's fault."""
-        from offbus_agent.catalogue.catalogue import catalogue
+        from offbus_agent.catalogue.catalogue import NO_XID, UnknownXid, lookup
 
-        known = catalogue().get(xid)
-        codes = known.error_codes if known is not None else (str(xid),)
-        return cls(codes=codes, uuids=tuple(filter(None, uuids)), pcis=tuple(filter(None, pcis)))
+        try:
+            codes = lookup(xid).error_codes
+        except UnknownXid:
+            codes = (str(xid),)
+        check = names.FALLEN_OFF_CHECK if xid == NO_XID else names.XID_CHECK
+        return cls(check=check, codes=codes, uuids=tuple(filter(None, uuids)), pcis=tuple(filter(None, pcis)))
 
     def made(self, finding: Finding) -> bool:
         """Whether a finding is about this fault."""
@@ -105,6 +108,11 @@ class Cause(BaseModel):
         return [
             one for one in same if one.more or any(self._names(kind, value) for kind, value in one.entities)
         ]
+
+    @property
+    def ends_by_reset(self) -> bool:
+        """Whether the responder's clear ends it: a reset line ends XIDs alone, others' too (`endangered`)."""
+        return self.check == names.XID_CHECK
 
     def asked_for(self, name: str, node: str, gpus: Collection[str], tracked: Collection[Finding]) -> bool:
         """Whether a maintenance resource of a node that is quarantined for `tracked` is for this fault.

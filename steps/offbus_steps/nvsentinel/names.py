@@ -22,6 +22,7 @@ __all__ = [
     "CORDON_REASON",
     "CORDON_TIMESTAMP",
     "DRAINED_STATES",
+    "FALLEN_OFF_CHECK",
     "GPU_PRESENT",
     "HEALTHY_SUFFIX",
     "HUMAN_ACTIONS",
@@ -73,6 +74,8 @@ USUAL_NAMESPACE = "nvsentinel"
 AGENT = "syslog-health-monitor"
 SERVICE = "NVSentinel"
 XID_CHECK = "SysLogsXIDError"
+FALLEN_OFF_CHECK = "SysLogsGPUFallenOff"
+"""The check that finds a GPU that is gone, by its line without an XID."""
 RULESET = "Syslog fatal error ruleset"
 """The default chart's rule set for XIDs; it becomes the cordon's reason."""
 

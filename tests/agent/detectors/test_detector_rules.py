@@ -35,6 +35,7 @@ PATTERNS = {
     ("nvsentinel", "fallen-off"): (
         r"(?s)NVRM: The NVIDIA GPU ([0-9a-fA-F:.]+).*?fallen off the bus and is not responding to commands"
     ),
+    ("nvsentinel", "pci-id"): r"PCI ID: ([0-9a-fA-F:]+)",
     ("nvsentinel", "address"): r"NVRM: GPU at PCI:([0-9a-fA-F:.]+): (GPU-[0-9a-fA-F-]+)",
     ("nvsentinel", "reset"): r"GPU reset executed: (GPU-[0-9a-fA-F-]+), success: (true|false)",
     ("nvsentinel", "xid-13"): r"\(GPC\s+(\d+),\s*TPC\s+(\d+),\s*SM\s+(\d+)\)",

@@ -161,7 +161,7 @@ def test_faults_add_up_and_each_reset_clears_its_own_gpu(monitor: XidMonitor) ->
 
 def test_a_new_boot_clears_the_whole_check(monitor: XidMonitor) -> None:
     (on_a,) = monitor.process(xid("0000:3b:00", "119, Timeout"))
-    *_, condition = conditions_after(on_a, monitor.rebooted())
+    *_, condition = conditions_after(on_a, *monitor.rebooted())
     assert condition["status"] == "False"
     assert condition["reason"] == "SysLogsXIDErrorIsHealthy"
     assert condition["message"] == "No Health Failures"

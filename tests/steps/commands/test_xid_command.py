@@ -12,7 +12,7 @@ import pytest
 
 from offbus.errors import UsageError
 from offbus_agent.conformance import faults
-from offbus_steps.commands.fault_entry import entry_of
+from offbus_steps.commands.fault_facts import entry_of
 from offbus_steps.commands.fault_names import fault_named
 from tests.kits import REPOSITORY
 
@@ -112,6 +112,7 @@ def test_filters() -> None:
         ("20034", "20034"),
         ("sxid20034", "20034"),
         ("fallen-off", "fallen-off"),
+        ("0", "fallen-off"),
         ("GPU_FALLEN_OFF_BUS", "fallen-off"),
     ],
 )

@@ -89,7 +89,7 @@ class Detector:
         cursor, events = (self._cursor, []) if blind else self._follow()
         if rebooted:
             cursor = max([cursor, self._stuck_at, *(record.seq for record in self._log.read(cursor))])
-            events.append(self._monitor.rebooted())
+            events += self._monitor.rebooted()
             self._monitor, self._stuck_at = self._new_monitor(), _NOT_STUCK
         await self._publish(events)
         if (now, cursor) != (self._boot_id, self._cursor):
@@ -113,7 +113,12 @@ class Detector:
 
     def _new_monitor(self) -> XidMonitor:
         metadata = MetadataFile(self._root)
-        return XidMonitor(self._node, metadata.current, only_known_gpus=self._config.only_known_gpus)
+        return XidMonitor(
+            self._node,
+            metadata.current,
+            only_known_gpus=self._config.only_known_gpus,
+            clock=anyio.current_time,
+        )
 
     async def _publish(self, events: Sequence[HealthEvent]) -> None:
         news = [event for event in events if self._dedup.admits(event)]

@@ -14,7 +14,16 @@ from offbus_agent.detectors.rules import detector
 from offbus_sandbox.responder.health_event import Entity
 from offbus_steps.nvsentinel.names import RecommendedAction
 
-__all__ = ["GpuAddress", "GpuReset", "XidReport", "parse_gpu_address", "parse_gpu_reset", "parse_xid"]
+__all__ = [
+    "FallenOff",
+    "GpuAddress",
+    "GpuReset",
+    "XidReport",
+    "parse_fallen_off",
+    "parse_gpu_address",
+    "parse_gpu_reset",
+    "parse_xid",
+]
 
 _LARGEST = 2**63 - 1
 """What a Go `int` holds: the monitor's strconv.Atoi refuses a number above it, and the line with it (seen)."""
@@ -55,6 +64,25 @@ class GpuReset:
 
     uuid: str
     success: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FallenOff:
+    """The driver's line about a GPU that is gone, without an XID."""
+
+    pci: str
+    """As the line spells it, with its function."""
+    pci_id: str
+    """Vendor and device, "10de:2330"; "" where the line has none."""
+
+
+def parse_fallen_off(message: str) -> FallenOff | None:
+    """`NVRM: The NVIDIA GPU 0000:3b:00.0 (PCI ID: 10de:2330) installed in this system has fallen off the bus …`."""
+    found = _RULE("fallen-off").match(message)
+    if found is None:
+        return None
+    device = _RULE("pci-id").match(message)
+    return FallenOff(found.group(1), device.group(1) if device is not None else "")
 
 
 def parse_gpu_address(message: str) -> GpuAddress | None:
