@@ -223,7 +223,7 @@ async def _undo_there(
 ) -> None:
     fold = plan.fold
     writer.masking.unknown = frozenset(
-        name for name, given in fold.head["inputs"].items() if is_source(given)
+        name for name, given in fold.head.get("inputs", {}).items() if is_source(given)
     )
     budget = timedelta(seconds=min(max(0.0, fold.head["undo_timeout_s"]), LONGEST_S))
     environment_type = registry.environment_type(fold.opened or fold.head["environment"])
