@@ -15,6 +15,7 @@ IN_KUBECONFIG = {
     "token": "planted-token-5e1c",
     "password": "planted-password-c07d",
     "client-key-data": base64.b64encode(b"planted-client-key-22ab").decode(),
+    "exec": "planted-for-a-plugin-9f31",
 }
 USERS: dict[str, dict[str, object]] = {
     "token": {"token": IN_KUBECONFIG["token"]},
@@ -22,6 +23,15 @@ USERS: dict[str, dict[str, object]] = {
     "client-key-data": {
         "client-certificate-data": base64.b64encode(b"no certificate").decode(),
         "client-key-data": IN_KUBECONFIG["client-key-data"],
+    },
+    "exec": {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "/bin/sh",
+            "args": ["-c", 'echo "who knows $GIVEN" >&2; exit 1'],
+            "env": [{"name": "GIVEN", "value": IN_KUBECONFIG["exec"]}],
+            "interactiveMode": "Never",
+        }
     },
 }
 DRILL = """\
@@ -75,7 +85,7 @@ def test_a_planted_secret_is_found_nowhere(
         assert [path for path in files if planted.encode() in path.read_bytes()] == []
 
 
-@pytest.mark.parametrize("planted", ["token", "password", "client-key-data"])
+@pytest.mark.parametrize("planted", list(USERS))
 def test_what_a_kubeconfig_holds_is_found_nowhere_when_its_server_does_not_answer(
     offbus: Offbus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
@@ -104,6 +114,7 @@ def test_what_a_kubeconfig_holds_is_found_nowhere_when_its_server_does_not_answe
     finished = offbus.call("run", drills / "drill.yaml", "--view", "lines")
     assert finished.returncode == 3, finished.stdout + finished.stderr
     streams = finished.stdout + finished.stderr
+    assert planted != "exec" or "who knows" in streams
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path != kubeconfig]
     for text in (IN_KUBECONFIG[planted], "planted-client-key-22ab", "PLANTED"):
         assert text not in streams

@@ -14,6 +14,7 @@ goes, no connection can be opened: an AttributeError, at once. When the key chan
 server answers 401.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ import anyio.lowlevel
 
 from offbus.errors import CouldNotRun
 from offbus.userinfo import without_userinfo
-from offbus_steps.kubernetes.rest.kubeconfig_check import checked_kubeconfig
+from offbus_steps.kubernetes.rest.kubeconfig_check import checked_kubeconfig, without_logins
 
 if TYPE_CHECKING:
     import aiohttp
@@ -166,11 +167,14 @@ class Connection:
         configuration.connection_pool_maxsize = (
             0  # watches are long-lived: a pool must not bound their number
         )
+        # Its loaders log what they raise, with an exec plugin's words and all; it is told once, by the error below.
+        logging.getLogger(config.__name__).setLevel(logging.CRITICAL)
+        checked: dict[str, Any] = {"users": []}
         try:
             if self._login.in_cluster:
                 config.load_incluster_config(client_configuration=configuration)
             else:
-                checked_kubeconfig(self._login.file)
+                checked = checked_kubeconfig(self._login.file)
                 await config.load_kube_config(
                     config_file=str(self._login.file),
                     context=self._login.context or None,
@@ -184,7 +188,7 @@ class Connection:
             elif not isinstance(err, ValueError):
                 said = f"{type(err).__name__}: {said}"
             raise CouldNotRun(
-                f"cannot use {self._login}: {said}",
+                f"cannot use {self._login}: {without_logins(said, checked)}",
                 hint="choose a cluster with environment.context or --env-set kubeconfig=…; "
                 "`kubectl config get-contexts` lists them",
             ) from err

@@ -4,16 +4,21 @@ It knows only as much of the format as it needs to say what is wrong, and where:
 entries. Pure but for reading the file; messages contain no values, which may be secrets.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from offbus.files import read_bounded
+from offbus.masking import Masking
 
-__all__ = ["checked_kubeconfig"]
+__all__ = ["checked_kubeconfig", "without_logins"]
 
 LARGEST = 4 << 20
 LISTS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 """Each list, and the mapping in its entries."""
+LOGINS = frozenset({"token", "password", "client-key-data"})
+SHORTEST_SECRET = 6
+"""Characters: shorter values of a plugin's environment are words such as `true` and `1`."""
 
 
 class NoKubeconfig(ValueError):
@@ -63,6 +68,30 @@ def _checked(content: Any) -> dict[str, Any]:
                 if text in inner and not isinstance(inner[text], str):
                     raise NoKubeconfig(f"{where}.{holds}.{text} is {_kind(inner[text])}, not a text")
     return content
+
+
+def without_logins(said: str, kubeconfig: dict[str, Any]) -> str:
+    """What was said of a checked kubeconfig, without the values by which its users log in.
+
+    The client library repeats what an exec plugin wrote to stderr, and that may be what the file gave to the plugin.
+    """
+    masking = Masking()
+    for entry in kubeconfig["users"]:
+        for value in _texts(entry["user"]):
+            if len(value) >= SHORTEST_SECRET:
+                masking.learn(value)
+    return masking.text(said)
+
+
+def _texts(user: dict[str, Any]) -> Iterator[str]:
+    yield from (value for key, value in user.items() if key in LOGINS and isinstance(value, str))
+    plugin, provider = user.get("exec"), user.get("auth-provider")
+    env = plugin.get("env") if isinstance(plugin, dict) else None
+    for one in env if isinstance(env, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("value"), str):
+            yield one["value"]
+    config = provider.get("config") if isinstance(provider, dict) else None
+    yield from (one for one in (config.values() if isinstance(config, dict) else ()) if isinstance(one, str))
 
 
 def _kind(value: Any) -> str:
