@@ -268,7 +268,7 @@ def test_inputs_come_from_a_file_and_from_the_environment(
     done = offbus("validate", "inputs.drill", "--inputs", "inputs.yaml", cwd=folder)
     assert done.returncode == 2
     assert "inputs.yaml:1:6: error OB505: the input 'xid': 'many' is not of type integer" in done.stdout
-    assert "    1 | xid: many" in done.stdout
+    assert "    1 | xid: many" not in done.stdout  # the next line may be a secret that somebody wrote out
     assert "$OFFBUS_INPUT_WAIT: error OB505" in done.stdout
     assert "$OFFBUS_INPUT_WIAT: warning OB504" in done.stdout
     assert "did you mean 'OFFBUS_INPUT_WAIT'?" in done.stdout
