@@ -35,8 +35,10 @@ def webhook(paths: ClusterPaths) -> Iterator[None]:
     uninstall(paths, "webhook")
 
 
-def gpu_pod(name: str, namespace: str, labels: dict[str, str]) -> dict[str, Any]:
-    """It says whether the shim is in its memory."""
+def gpu_pod(
+    name: str, namespace: str, labels: dict[str, str], by: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """It says whether the shim is in its memory. `by` are its owners."""
     volumes, mounts, interpreter = python_mounts()
     container = {
         "name": "main",
@@ -47,9 +49,30 @@ def gpu_pod(name: str, namespace: str, labels: dict[str, str]) -> dict[str, Any]
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
         "readinessProbe": {"exec": {"command": [interpreter, "-c", "pass"]}, "periodSeconds": 1},
     }
-    meta = {"name": name, "namespace": namespace, "labels": labels}
+    meta = {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": by or []}
     spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+async def replica_set(port: KubernetesPort, namespace: str) -> list[dict[str, Any]]:
+    """Called as Deployment t calls its own; as the owners of a pod. It is there, or the pod would be collected.
+
+    It selects nothing, so its controller gives such a pod up and leaves it alone.
+    """
+    nothing = {"app": "nothing"}
+    pod = {"metadata": {"labels": nothing}, "spec": gpu_pod("", namespace, nothing)["spec"]}
+    made = await port.objects.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": "t-5d4f7c", "namespace": namespace},
+            "spec": {"replicas": 0, "selector": {"matchLabels": nothing}, "template": pod},
+        }
+    )
+    uid = made["metadata"]["uid"]
+    return [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "t-5d4f7c", "uid": uid, "controller": True}
+    ]
 
 
 async def said(port: KubernetesPort, pod: dict[str, Any]) -> str:
@@ -72,16 +95,18 @@ async def test_the_deployed_webhook_loads_the_shim_into_the_targets_pods_alone(
     methods = await supported_methods(cluster, Admitted(f"offbus-{namespace}", "testrun1", target, {}))
     assert ([method.kind for method in methods.supported], methods.missing) == ([POLICY, WEBHOOK], ())
     (configuration,) = methods.supported[1].objects
-    assert await said(port, gpu_pod("before", namespace, LABELS)) == "no shim"
+    own = await replica_set(port, namespace)
+    assert await said(port, gpu_pod("before", namespace, LABELS, own)) == "no shim"
     await port.objects.create(configuration)
     try:
-        probe = {"generateName": "probe-", "namespace": namespace, "labels": LABELS}
+        probe = {"generateName": "probe-", "namespace": namespace, "labels": LABELS, "ownerReferences": own}
         with anyio.fail_after(60):
             while not await is_loaded(  # noqa: ASYNC110  what admission does cannot be watched
                 port, {**gpu_pod("probe", namespace, LABELS), "metadata": probe}
             ):
                 await anyio.sleep(0.1)
-        assert await said(port, gpu_pod("mine", namespace, LABELS)) == "shim mapped"
+        assert await said(port, gpu_pod("mine", namespace, LABELS, own)) == "shim mapped"
+        assert await said(port, gpu_pod("strangers", namespace, LABELS)) == "no shim"
         assert await said(port, gpu_pod("other", namespace, {"app": "other"})) == "no shim"
     finally:
         await port.objects.delete(Ref.of(configuration))
