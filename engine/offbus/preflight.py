@@ -53,7 +53,10 @@ Preflight = Callable[[Any, Intent], Awaitable[Sequence[PreflightCheck]]]
 
 
 async def checks_of_steps(drill: Any, intents: Iterable[Intent]) -> list[PreflightCheck]:
-    """The steps' own preflights, in the order of the steps; an error of one is a check, and the others go on."""
+    """The steps' own preflights, in the order of the steps; an error of one is a check, and the others go on.
+
+    What several steps say in the same words, of a target that they share for example, is told once.
+    """
     found: list[PreflightCheck] = []
     for intent in intents:
         if intent.preflight is None:
@@ -62,7 +65,7 @@ async def checks_of_steps(drill: Any, intents: Iterable[Intent]) -> list[Preflig
             found += await intent.preflight(drill, intent)
         except OffbusError as err:
             found.append(PreflightCheck(intent.topic, err.message, "error", err.hint))
-    return found
+    return list(dict.fromkeys(found))
 
 
 @runtime_checkable

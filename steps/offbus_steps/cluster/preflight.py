@@ -35,8 +35,6 @@ class DrillPreflight:
     """Namespace and labels of the pods of a target that a step would create."""
     namespaces: list[str] = field(default_factory=list)
     """Where steps would create or change objects that an undo has to reach."""
-    told: set[str] = field(default_factory=set)
-    """What several steps would say of the same thing, and one of them has said."""
 
     async def pods(self) -> Sequence[tuple[str, Labels]]:
         """Namespace and labels of the target's pods: those that run, else those that would be created."""

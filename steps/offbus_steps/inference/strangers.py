@@ -66,8 +66,7 @@ async def note_strangers(run: Recorder, cluster: Cluster, target: Target) -> Non
 async def preflight(drill: DrillPreflight, _intent: Intent) -> list[PreflightCheck]:
     """See `offbus.preflight.Preflight`."""
     found = await strangers_behind(drill.cluster, drill.target) if drill.target else None
-    if not found or found in drill.told:
+    if not found:
         return []
-    drill.told.add(found)
     hint = "give the target's pods a label of their own, and the Service that label in its selector"
     return [PreflightCheck("requests", found, "warning", hint)]
