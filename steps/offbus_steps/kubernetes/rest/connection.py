@@ -14,7 +14,6 @@ goes, no connection can be opened: an AttributeError, at once. When the key chan
 server answers 401.
 """
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,8 +166,6 @@ class Connection:
         configuration.connection_pool_maxsize = (
             0  # watches are long-lived: a pool must not bound their number
         )
-        # Its loaders log what they raise, with an exec plugin's words and all; it is told once, by the error below.
-        logging.getLogger(config.__name__).setLevel(logging.CRITICAL)
         checked: dict[str, Any] = {"users": []}
         try:
             if self._login.in_cluster:

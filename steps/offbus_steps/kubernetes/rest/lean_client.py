@@ -10,6 +10,7 @@ name. When a version is structured differently, all of it is imported: nothing f
 and runners need 38 MiB more.
 """
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,11 @@ class Client(NamedTuple):
 
 @cache
 def client() -> Client:
-    """Imported once, when first needed."""
+    """Imported once, when first needed.
+
+    Its loaders log what they raise, an exec plugin's words and all. They are silenced: whoever loads tells the error.
+    """
+    logging.getLogger(f"{PACKAGE}.config").setLevel(logging.CRITICAL)
     if CLIENT not in sys.modules:
         try:
             with _uninitialised():
