@@ -1,5 +1,6 @@
 """The cgroups below which all pods live: made before the nodes, removed after them. Versions 1 and 2."""
 
+import os
 from pathlib import Path
 
 from tests.kits.cluster.errors import ClusterError
@@ -32,9 +33,12 @@ def make_cgroups() -> None:
 
 
 def cgroups_left() -> list[Path]:
-    """The cluster's cgroups, innermost first."""
+    """The cluster's cgroups, innermost first.
+
+    A pod's may go away meanwhile: os.walk passes over it, where `Path.rglob` of Python 3.11 raises.
+    """
     tops = [hierarchy / CGROUP for hierarchy in hierarchies()]
-    found = [folder for top in tops if top.exists() for folder in (top, *top.rglob("*")) if folder.is_dir()]
+    found = [Path(folder) for top in tops for folder, _, _ in os.walk(top)]
     return sorted(found, key=lambda folder: len(folder.parts), reverse=True)
 
 
@@ -46,6 +50,12 @@ def remove_cgroups() -> None:
         except FileNotFoundError:
             continue
         except OSError as err:
-            raise ClusterError(
-                f"{folder}: {err.strerror}; the processes in it: {(folder / 'cgroup.procs').read_text()}"
-            ) from err
+            raise ClusterError(f"{folder}: {err.strerror}; the processes in it: {_processes(folder)}") from err
+
+
+def _processes(folder: Path) -> str:
+    """The ids of the processes in a cgroup; empty where it has gone meanwhile."""
+    try:
+        return " ".join((folder / "cgroup.procs").read_text().split())
+    except FileNotFoundError:
+        return ""
