@@ -50,7 +50,9 @@ def remove_cgroups() -> None:
         except FileNotFoundError:
             continue
         except OSError as err:
-            raise ClusterError(f"{folder}: {err.strerror}; the processes in it: {_processes(folder)}") from err
+            raise ClusterError(
+                f"{folder}: {err.strerror}; the processes in it: {_processes(folder)}"
+            ) from err
 
 
 def _processes(folder: Path) -> str:
