@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two pips in one environment break each other, also under `make -j`
-.PHONY: help drill test test-all test-cluster test-long fuzz torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-floods bench-recovery bench-shim clean
+.PHONY: help drill test test-all test-cluster test-long fuzz torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-floods bench-recovery bench-shim bench-validate clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -96,6 +96,9 @@ bench-floods: $(STAMPS)/dev $(STAMPS)/native  ## Measure how late a lease ends w
 
 bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure the shim's cost per call (ARGS=--quick)
 	@exec $(BIN)/python -m benchmarks.shim $(ARGS)
+
+bench-validate: $(STAMPS)/run  ## Measure `validate` by steps and cells (ARGS="--before …/bin/offbus" compares with another version)
+	@exec $(BIN)/python -m benchmarks.validate $(ARGS)
 
 bench-fleet: $(STAMPS)/dev $(STAMPS)/native  ## Measure a runner in a cluster of 5,000 nodes, and compare with a poller (ARGS="--nodes 500 --pods 2000")
 	@exec $(BIN)/python -m benchmarks.fleet $(ARGS)

@@ -1,4 +1,4 @@
-/* What calls of NVML about one GPU report besides codes: critical XID events, recovery action, remapped rows, ECC counters.
+/* What NVML reports besides codes: XID events and the wait for them, recovery action, remapped rows, ECC counters.
  *
  * The numbers are the slot's (the agent's catalogue has the meanings); they are added to the driver's, so a GPU that has
  * really remapped rows keeps them. Events are reported as by the driver: once, to registrations from before the fault

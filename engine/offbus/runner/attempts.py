@@ -1,4 +1,4 @@
-"""One step from its first attempt to its outcome. Only this module turns an exception into an outcome."""
+"""One step from its first attempt to its outcome, pauses between attempts included; only here errors become outcomes."""
 
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Compares the fingerprints of an environment before and after a run."""
+"""Compares the fingerprints before and after a run, and words each difference: `was …, is …`, cut to a bound."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
