@@ -1,4 +1,4 @@
-"""How each XID shows: its kernel text, and the results that processes see.
+"""How each XID shows: its kernel text, the results that processes see, the counters that NVML shows beside them.
 
 Job: the hand-written half of the catalogue (the other half is NVIDIA's own table, `data/xid_catalog.csv`). It must not
 know expectations or write anything. An XID without a row here has only its kernel line, from its title.

@@ -1,4 +1,4 @@
-"""Probes: the only code that polls, because polling is the protocol.
+"""Probes, when they begin and how often they ask: the only code that polls, because polling is the protocol.
 
 A kubelet's probe period of 10 s would make every local drill minutes long; here a probe runs at least every
 `probe_period_s` (0.2 s by default), and the thresholds are the pod's own.

@@ -1,4 +1,4 @@
-"""Credentials and connections, by kubernetes_asyncio (offbus_steps.kubernetes.rest.lean_client).
+"""Which kubeconfig and context are used, credentials and connections, by kubernetes_asyncio (`lean_client`).
 
 Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
 its configured HTTP session carries everything. What a kubeconfig names is executed, and sent to the server in it: that
