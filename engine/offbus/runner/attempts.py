@@ -1,4 +1,4 @@
-"""One step from its first attempt to its outcome, pauses between attempts included; only here errors become outcomes."""
+"""One step from its first attempt to its outcome, with the pauses between attempts; only here errors are outcomes."""
 
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
