@@ -41,7 +41,7 @@ def scenario(folder: Path, namespace: str) -> Path:
     """A Deployment whose pods nobody makes: the step runs out of time, and what it made is undone."""
     labels = {"app": "llm"}
     spec = {
-        "selector": {"matchLabels": labels},
+        "selector": {"matchLabels": dict(labels)},
         "template": {
             "metadata": {"labels": labels},
             "spec": {"containers": [{"name": "main", "image": "none"}]},
