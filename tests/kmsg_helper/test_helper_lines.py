@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from offbus_agent.catalogue.catalogue import catalogue
+from offbus_agent.catalogue.catalogue import NO_XID, catalogue
 from offbus_agent.kernel_log.helper import HelperLog
 from offbus_agent.kernel_log.line import Dialect, ResetLine, UnsafeLine, XidLine
 from offbus_agent.kernel_log.log import KernelLogError, NotShown
@@ -16,6 +16,8 @@ from tests.kits.agent.helper_world import helper
 ADDRESSES = ("0000:3b:00", "0000:FE:1f", "0001BEEF:0a:00")
 LIMITS = ("--lines-per-hour=3600", "--gpus=64")
 KMSG = Path("/dev/kmsg")
+LINES = (NO_XID, *catalogue())
+"""All that a fault can write: of each XID, and of a GPU that is gone without one."""
 ABSENT = "0bad:0b:1f"
 """The address of no node's GPU."""
 UUID = "GPU-0a1B2c3D-0000-4000-8000-0123456789ab"
@@ -33,7 +35,7 @@ def test_every_line_of_the_catalogue_is_that_of_python(tmp_path: Path, dialect: 
     with helper(tmp_path, *LIMITS) as running:
         log = HelperLog(running.client)
         for number, (xid, address, before) in enumerate(
-            itertools.product(catalogue(), ADDRESSES, (True, False))
+            itertools.product(LINES, ADDRESSES, (True, False))
         ):
             fault = f"{number}.x_-{'y' * (number % 50)}"
             asked = line(
@@ -63,7 +65,7 @@ def test_every_xid_reaches_the_real_kernel_log_and_is_read_back_with_its_number(
     with helper(tmp_path, f"--log={KMSG}", *LIMITS) as running:
         log = HelperLog(running.client)
         log.check()
-        wanted = [log.record(line(xid=xid, fault=fault, pci=ABSENT)) for xid in catalogue()]
+        wanted = [log.record(line(xid=xid, fault=fault, pci=ABSENT)) for xid in LINES]
     found = []
     while len(found) < len(wanted):
         raw = os.read(reader, 8192).decode()
