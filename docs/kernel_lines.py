@@ -7,17 +7,20 @@ spelt here. `FIELDS` are the marks by which the helper (line.c) knows where a fi
 from collections.abc import Iterator
 from itertools import count
 
-from offbus_agent.catalogue.catalogue import Xid, catalogue
-from offbus_agent.kernel_log.line import LIMIT, Dialect, ResetLine, XidLine, reset_line, xid_line
+from offbus_agent.catalogue.catalogue import NO_XID, Xid, catalogue, lookup
+from offbus_agent.catalogue.nvlink5 import FIRST_R575
+from offbus_agent.kernel_log.line import LIMIT, Dialect, ResetLine, XidLine, driver_line, reset_line
 
 __all__ = ["header"]
 
 FAULT, ADDRESS, GPU_UUID = "fault-id", "00aa:bb:cc", "GPU-00000000-0000-0000-0000-00000000000f"
 TIME_NS, TIME = 1234567_123456789, "1234567.123456"
-FIELDS = {FAULT: "\\001", TIME: "\\002", ADDRESS: "\\003", GPU_UUID: "\\005"}
-"""What a field is while a line is made -> its mark in the C text. A GPU's index is `INDEX`."""
-INDEX = "\x04"
-REST = "0, "
+INDEX = 987654321
+FIELDS = {FAULT: "\\001", TIME: "\\002", ADDRESS: "\\003", str(INDEX): "\\004", GPU_UUID: "\\005"}
+"""What a field is while a line is made -> its mark in the C text."""
+WORD = "NVRM: "
+"""The first of every line of a driver; a dialect may repeat it."""
+REST = "x"
 HEAD = """\
 /* The texts of all kernel lines, made by `make generate` from the agent's catalogue: do not edit.
  *
@@ -42,8 +45,8 @@ def header() -> str:
             f"#define RESET_LINE {_literal(_marked(reset_line(GPU_UUID)))}",
             "",
             *_function("line_opening(unsigned dialect)", "dialect", _openings()),
-            "/* As drivers before R575 write it where they differ from newer ones. */",
-            *_function("line_text(unsigned xid, bool before_r575)", "xid", _texts()),
+            "/* 0: of a GPU that is gone without an XID. As drivers before R575 wrote it where newer ones differ. */",
+            *_function("line_of_driver(unsigned xid, bool before_r575)", "xid", _lines()),
             "#endif",
             "",
         ]
@@ -62,18 +65,26 @@ def _function(signature: str, chosen_by: str, cases: Iterator[str]) -> list[str]
 
 def _openings() -> Iterator[str]:
     for number, dialect in zip(count(), Dialect, strict=False):
-        line = xid_line(dialect=dialect, fault=FAULT, pci=ADDRESS, text=REST, at_ns=TIME_NS)
-        yield f"case {number}: return {_literal(_marked(line.removesuffix(REST)))}; /* {dialect.value} */"
+        line = driver_line(dialect=dialect, fault=FAULT, line=f"{WORD}{REST}", at_ns=TIME_NS)
+        opening = _literal(_marked(line.removesuffix(f"{WORD}{REST}")))
+        yield f"case {number}: return {opening}; /* {dialect.value} */"
 
 
-def _texts() -> Iterator[str]:
-    for entry in catalogue().values():
-        yield f"case {entry.number}: return {_text(entry)};"
+def _lines() -> Iterator[str]:
+    for entry in (lookup(NO_XID), *catalogue().values()):
+        yield f"case {entry.number}: return {_line(entry)};"
 
 
-def _text(entry: Xid) -> str:
-    newer, older = (_literal(text.format(gpu=INDEX)) for text in (entry.text, entry.text_before_r575))
+def _line(entry: Xid) -> str:
+    newer, older = (_of_driver(entry, driver) for driver in (None, FIRST_R575 - 1))
     return newer if newer == older else f"before_r575 ? {older}\n                                 : {newer}"
+
+
+def _of_driver(entry: Xid, driver: int | None) -> str:
+    line = entry.line(pci=ADDRESS, gpu=INDEX, driver=driver)
+    if not line.startswith(WORD):
+        raise ValueError(f"XID {entry.number}: no opening fits a line that begins otherwise than {WORD!r}")
+    return _literal(_marked(line))
 
 
 def _marked(line: str) -> str:
@@ -84,5 +95,5 @@ def _marked(line: str) -> str:
 
 def _literal(text: str) -> str:
     """Lines hold printable ASCII without backslash (`line.checked`)."""
-    quoted = text.replace('"', '\\"').replace(INDEX, "\\004")
+    quoted = text.replace('"', '\\"')
     return f'"{quoted}"'

@@ -86,7 +86,7 @@ static enum offbus_kmsg_status checked(const struct text *line) {
 enum offbus_kmsg_status line_of_xid(struct text *line, const struct offbus_ask_xid *ask, uint64_t at_ns) {
   bool is_whole = is_filled_text(ask->fault, sizeof ask->fault) && is_filled_text(ask->pci, sizeof ask->pci);
   if (!is_whole || ask->before_r575 > 1 || ask->zero[0] || ask->zero[1]) return OFFBUS_MALFORMED;
-  const char *opening = line_opening(ask->dialect), *text = line_text(ask->xid, ask->before_r575);
+  const char *opening = line_opening(ask->dialect), *text = line_of_driver(ask->xid, ask->before_r575);
   if (!text) return OFFBUS_UNKNOWN_XID;
   if (!opening || !is_fault_id(ask->fault) || !is_address(ask->pci)) return OFFBUS_UNSAFE;
   struct fields with = {ask->fault, at_ns, ask->pci, ask->gpu, ""};

@@ -34,9 +34,7 @@ def test_every_line_of_the_catalogue_is_that_of_python(tmp_path: Path, dialect: 
     wanted = []
     with helper(tmp_path, *LIMITS) as running:
         log = HelperLog(running.client)
-        for number, (xid, address, before) in enumerate(
-            itertools.product(LINES, ADDRESSES, (True, False))
-        ):
+        for number, (xid, address, before) in enumerate(itertools.product(LINES, ADDRESSES, (True, False))):
             fault = f"{number}.x_-{'y' * (number % 50)}"
             asked = line(
                 xid=xid, before_r575=before, gpu=number % 17, dialect=dialect, fault=fault, pci=address
