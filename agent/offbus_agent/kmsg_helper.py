@@ -83,6 +83,9 @@ class Status(IntEnum):
     FAILED = 19
 
 
+_STATUSES = frozenset(Status)
+
+
 class Head(ctypes.LittleEndianStructure):
     """How every question begins."""
 
@@ -227,7 +230,8 @@ class KmsgHelper:
 
     def _reply(self, raw: bytes) -> Reply:
         answer = Answer.from_buffer_copy(raw.ljust(ctypes.sizeof(Answer), b"\0"))
-        if answer.magic != MAGIC or answer.version != VERSION or answer.length != len(raw) - _TEXT_AT - 1:
+        known = answer.magic == MAGIC and answer.version == VERSION and answer.status in _STATUSES
+        if not known or answer.length != len(raw) - _TEXT_AT - 1:
             raise HelperUnreachable(
                 f"what listens at {self.path} is no kernel-log helper of version {VERSION}"
             )

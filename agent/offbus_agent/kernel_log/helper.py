@@ -60,7 +60,7 @@ class HelperLog(KernelLog):
         line.text(at_ns=0)
         reply = self._ask(*_question(line))
         _refuse(reply)
-        return KernelRecord(reply.seq, reply.at_ns, reply.text.decode("ascii"))
+        return KernelRecord(reply.seq, reply.at_ns, _line(reply))
 
     def _ask(self, kind: Kind, question: AskXid | AskReset | None) -> Reply:
         try:
@@ -88,10 +88,19 @@ def _refuse(reply: Reply) -> None:
     if status is Status.DONE:
         return
     if why := _NOT_SHOWN.get(status):
-        text = reply.text.decode("ascii")
+        text = _line(reply)
         hint = f"{reply.why}; check kernel.printk_devkmsg".lstrip("; ")
         raise NotShown(f"kernel-log helper: {why}", hint, text=text, lost=status is not Status.NOT_SEEN)
     raise KernelLogError(*_failure(reply))
+
+
+def _line(reply: Reply) -> str:
+    """A line that the helper wrote. Raises KernelLogError for one that it cannot have written."""
+    try:
+        return reply.text.decode("ascii")
+    except UnicodeDecodeError as err:
+        why = f"kernel-log helper: it answered with a line that is not ASCII: {reply.text[:80]!r}"
+        raise KernelLogError(why, "restart the agent's pod with one image") from err
 
 
 def _failure(reply: Reply) -> tuple[str, str]:
