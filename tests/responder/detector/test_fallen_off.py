@@ -13,6 +13,8 @@ from offbus_steps.nvsentinel.findings import Finding
 
 PCI, UUID = "0000:3b:00", "GPU-4c6a1b2c-0000-4000-8000-00000000000a"
 LINE = "offbus=a1 ;" + lookup(NO_XID).line(pci=PCI, gpu=0, driver=580)
+MOST_KNOWN = 1024
+"""Addresses that a monitor knows something of."""
 IN_THREE = (
     f"NVRM: The NVIDIA GPU {PCI}.0\nNVRM: (PCI ID: 10de:26b5) installed in this system has\n"
     "NVRM: fallen off the bus and is not responding to commands."
@@ -76,6 +78,33 @@ def test_a_reboot_clears_its_check_once_it_has_found_one(tmp_path: Path, clock: 
     assert set(healthy) == {"SysLogsXIDError", "SysLogsGPUFallenOff"}
     assert healthy["SysLogsGPUFallenOff"].clears(fault)
     assert not healthy["SysLogsXIDError"].clears(fault)
+
+
+@pytest.mark.parametrize(("others", "events"), [(MOST_KNOWN - 1, 0), (MOST_KNOWN, 1)])
+def test_of_so_many_addresses_with_an_xid_the_oldest_is_forgotten(
+    tmp_path: Path, clock: Clock, others: int, events: int
+) -> None:
+    """Who may write to a log spells as many as it likes."""
+    monitor = monitor_on(tmp_path, clock)
+    for number in range(others):
+        monitor.process(f"NVRM: Xid (PCI:0000:{number:x}): 79, x")
+        if number == 0:
+            monitor.process(f"NVRM: Xid (PCI:{PCI}): 79, x")
+    monitor.process("NVRM: Xid (PCI:0000:0): 79, x")  # one that is known is no more than one
+    assert len(monitor.process(LINE.replace(f"{PCI}.0", PCI))) == events
+
+
+def test_of_so_many_uuids_that_lines_tell_the_oldest_is_forgotten(tmp_path: Path, clock: Clock) -> None:
+    monitor = monitor_on(tmp_path, clock)
+
+    def uuids_at(pci: str) -> list[str]:
+        (event,) = monitor.process(f"NVRM: Xid (PCI:{pci}): 79, x")
+        return [one.entityValue for one in event.entitiesImpacted if one.entityType == "GPU_UUID"]
+
+    for number in range(MOST_KNOWN + 1):
+        monitor.process(f"NVRM: GPU at PCI:{number:04x}:01:00: GPU-{number:08x}-0000-4000-8000-000000000000")
+    assert uuids_at("0000:01:00") == []
+    assert uuids_at("0001:01:00") == ["GPU-00000001-0000-4000-8000-000000000000"]
 
 
 def test_a_gpu_of_another_node_is_left_out_where_only_known_ones_count(tmp_path: Path, clock: Clock) -> None:

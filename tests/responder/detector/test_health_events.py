@@ -215,6 +215,14 @@ def test_a_repeat_within_the_window_is_dropped_whatever_its_text(monitor: XidMon
     assert dedup.admits(again)
 
 
+def test_of_so_many_faults_within_a_window_the_oldest_may_be_told_again(monitor: XidMonitor) -> None:
+    dedup = Dedup(180, VirtualClock(begins_s=1000.0).seconds)
+    faults = [event for pci in range(4096 + 1) for event in monitor.process(xid(f"{pci:x}:00", "79, x"))]
+    assert all(map(dedup.admits, faults))
+    assert dedup.admits(faults[0])
+    assert not dedup.admits(faults[-1])
+
+
 def test_a_repair_makes_the_same_fault_news_again(monitor: XidMonitor) -> None:
     dedup = Dedup(180, VirtualClock(begins_s=1000.0).seconds)
     (on_a,) = monitor.process(xid("0000:3b:00", "79, x"))
