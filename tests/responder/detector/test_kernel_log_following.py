@@ -69,9 +69,9 @@ def test_a_file_may_come_later_and_be_replaced(tmp_path: Path) -> None:
 
 def test_the_position_survives_a_restart(tmp_path: Path) -> None:
     assert StateFile(tmp_path).load().cursor is None
-    StateFile(tmp_path).save(boot_id="b", cursor=41)
+    StateFile(tmp_path).save(boot_id="b", cursor=41, fell_off=True)
     state = StateFile(tmp_path).load()
-    assert (state.boot_id, state.cursor) == ("b", 41)
+    assert (state.boot_id, state.cursor, state.fell_off) == ("b", 41, True)
 
 
 def test_a_broken_state_file_is_a_first_start(tmp_path: Path) -> None:

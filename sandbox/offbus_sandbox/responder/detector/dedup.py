@@ -1,15 +1,19 @@
 """Drops repeats of a fault within a window, as NVSentinel's platform-connectors do (default 3 minutes).
 
 The key is node, check, entities and codes; text and process do not count. A healthy event removes the faults that it
-clears, so that a new fault right after a repair is not a repeat. In memory: lost at a restart. Must not: read its own
-clock; the caller's is monotonic, in seconds.
+clears, so that a new fault right after a repair is not a repeat. In memory: lost at a restart; of more than 4096 faults
+the oldest is forgotten, and told again. Must not: read its own clock; the caller's is monotonic, in seconds.
 """
 
 from collections.abc import Callable
 
+from offbus_sandbox.responder.detector.latest import note
 from offbus_sandbox.responder.health_event import HealthEvent
 
 __all__ = ["Dedup"]
+
+_MOST_FAULTS = 4096
+"""Every XID on each of 16 GPUs are 2,752."""
 
 
 class Dedup:
@@ -31,5 +35,5 @@ class Dedup:
         seen = self._last.get(event.key)
         if seen is not None and now - seen[0] < self._window_s:
             return False
-        self._last[event.key] = (now, event)
+        note(self._last, event.key, (now, event), _MOST_FAULTS)
         return True

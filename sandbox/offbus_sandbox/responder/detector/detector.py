@@ -2,7 +2,8 @@
 
 One loop: wait for a change (or NVSentinel's poll), read the boot id and the new records, publish, save the position. A
 first start begins at the log's end; a later start continues at the saved position. A changed boot id is a reboot of
-the node: it clears the check, and the monitor starts anew, as the real one does then.
+the node: it clears the check, and the monitor starts anew, as the real one does then. Whether that clears the check of
+GPUs that are gone, too, is in the state; where that is gone itself, the node's condition tells it.
 
 A reset line for a GPU that the monitor does not know blinds it, as it blinds NVSentinel's, which tries the entry again
 without end: nothing of the log is seen any more, until the monitor is restarted (then the same entry comes first, with
@@ -30,6 +31,7 @@ from offbus_sandbox.responder.detector.publisher import Publisher
 from offbus_sandbox.responder.detector.state import StateFile
 from offbus_sandbox.responder.detector.xid_monitor import Stuck, XidMonitor
 from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import Port
 
 __all__ = ["Detector"]
@@ -60,6 +62,9 @@ class Detector:
             was = self._state.load()
             self._boot_id = was.boot_id
             self._cursor = self._log.last() if was.cursor is None else was.cursor
+            self._monitor.fell_off = (
+                was.fell_off if was.boot_id else await self._publisher.shows(names.FALLEN_OFF_CHECK)
+            )
             await self._round()
             _log.info("following the kernel log after record %d", self._cursor)
             ready()
@@ -93,7 +98,7 @@ class Detector:
             self._monitor, self._stuck_at = self._new_monitor(), _NOT_STUCK
         await self._publish(events)
         if (now, cursor) != (self._boot_id, self._cursor):
-            self._state.save(boot_id=now, cursor=cursor)
+            self._state.save(boot_id=now, cursor=cursor, fell_off=self._monitor.fell_off)
         self._boot_id, self._cursor = now, cursor
 
     def _follow(self) -> tuple[int, list[HealthEvent]]:

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
 import anyio
 
 from offbus.errors import Retryable
-from offbus_sandbox.responder.condition import kube_time, updated_conditions
+from offbus_sandbox.responder.condition import faults_of, kube_time, updated_conditions
 from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.responder.datastore import Datastore, Document
 from offbus_sandbox.responder.health_event import HealthEvent, entry_text
@@ -29,6 +29,7 @@ __all__ = ["Publisher"]
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Publisher:
@@ -50,6 +51,11 @@ class Publisher:
         else:
             await _until_reached(lambda: self._record_event(event))
         _log.info("published: %s", entry_text(event) if not event.isHealthy else f"{event.checkName} healthy")
+
+    async def shows(self, check: str) -> bool:
+        """Whether the node has a fault of this check in its condition."""
+        node = await _until_reached(lambda: self._objects.get(self._node))
+        return any(fault.checkName == check for fault in faults_of(node))
 
     async def _set_condition(self, event: HealthEvent) -> None:
         while True:
@@ -100,14 +106,12 @@ class Publisher:
         }
 
 
-async def _until_reached(attempt: Callable[[], Awaitable[Any]]) -> None:
+async def _until_reached(attempt: Callable[[], Awaitable[T]]) -> T:
     wait = _FIRST_WAIT_S
     while True:
         try:
-            await attempt()
+            return await attempt()
         except Retryable as err:
             _log.warning("the API is unreachable, retrying in %.1f s: %s", wait, err)
             await anyio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
-        else:
-            return

@@ -1,9 +1,9 @@
-"""The detector's state: its position in the kernel log and the last boot id, in NVSentinel's state file.
+"""The detector's state: its position in the kernel log, the last boot id and what it found, in NVSentinel's state file.
 
 Below the node's root, `var/run/nvsentinel/syslog_monitor/state.json`: `{"version": 1, "boot_id": …,
-"check_last_cursors": {check: cursor}}`. Written atomically after the events were published, so that a restart repeats
-at most what the dedup (or the condition itself) absorbs. A missing or broken file means a first start. Must not: be
-read by anything else.
+"check_last_cursors": {check: cursor}}`, and beside NVSentinel's keys ours, `fell_off`. Written atomically after the
+events were published, so that a restart repeats at most what the dedup (or the condition itself) absorbs. A missing or
+broken file means a first start. Must not: be read by anything else.
 """
 
 import logging
@@ -26,6 +26,8 @@ class DetectorState(BaseModel):
     version: Literal[1] = 1
     boot_id: str = ""
     check_last_cursors: dict[str, int] = {}
+    fell_off: bool = False
+    """Whether a GPU that is gone was found in this boot: the next one clears that."""
 
     @property
     def cursor(self) -> int | None:
@@ -49,9 +51,10 @@ class StateFile:
             _log.error("cannot use %s, starting from an empty state: %s", self._path, err)
             return DetectorState()
 
-    def save(self, *, boot_id: str, cursor: int) -> None:
+    def save(self, *, boot_id: str, cursor: int, fell_off: bool) -> None:
         """Replace the file. Raises OSError."""
-        state = DetectorState(boot_id=boot_id, check_last_cursors={names.XID_CHECK: cursor})
+        cursors = {names.XID_CHECK: cursor}
+        state = DetectorState(boot_id=boot_id, check_last_cursors=cursors, fell_off=fell_off)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         new.write_text(state.model_dump_json())

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from offbus_agent.catalogue.responder_action import Monitor
 from offbus_agent.catalogue.sxid import FALLEN_OFF_CODE
 from offbus_sandbox.responder.detector.gpu_metadata import Gpu, Metadata
+from offbus_sandbox.responder.detector.latest import note
 from offbus_sandbox.responder.detector.xid_line import (
     FallenOff,
     XidReport,
@@ -37,6 +38,8 @@ _CANCELLED_BY = "nvsentinel.nvidia.com/cancel-source-error-code"
 
 _XID_TELLS_IT_S = 300.0
 """gpufallen_handler.go: so long after an XID of a GPU its line without one is left out."""
+_MOST_KNOWN = 1024
+"""Addresses of which something is remembered; a node has 16 GPUs at most, and a log may spell any others."""
 
 
 class Stuck(Exception):
@@ -61,12 +64,13 @@ class XidMonitor:
         self._clock = clock
         self._xid_at: dict[str, float] = {}
         """By the address as the line spelt it: when it last had an XID."""
-        self._fell_off = False
+        self.fell_off = False
+        """Whether a GPU that is gone was found since the last reboot, also by a monitor before this one."""
 
     def process(self, message: str) -> Sequence[HealthEvent]:
         """The events of one entry's MESSAGE, in order; mostly none. Raises Stuck."""
         if (address := parse_gpu_address(message)) is not None:
-            self._seen_uuids[normalise_pci(address.pci)] = address.uuid
+            note(self._seen_uuids, normalise_pci(address.pci), address.uuid, _MOST_KNOWN)
             return ()
         if (reset := parse_gpu_reset(message)) is not None:
             return self._reset(reset.uuid, success=reset.success)
@@ -77,7 +81,7 @@ class XidMonitor:
             return () if fallen is None else self._fallen_off(fallen, message, metadata)
         if self._only_known and metadata.at(report.pci) is None:
             return ()
-        self._xid_at[report.pci] = self._clock()
+        note(self._xid_at, report.pci, self._clock(), _MOST_KNOWN)
         return self._xid(report, message, metadata)
 
     def rebooted(self) -> Sequence[HealthEvent]:
@@ -86,7 +90,7 @@ class XidMonitor:
         The real monitor sends one for each of its checks; this one, for that of GPUs that fell off only after it found
         one, so that no node has a condition of a check that was never needed.
         """
-        checks = [names.XID_CHECK, *([names.FALLEN_OFF_CHECK] if self._fell_off else [])]
+        checks = [names.XID_CHECK, *([names.FALLEN_OFF_CHECK] if self.fell_off else [])]
         return [self._event(checkName=check, isHealthy=True, message=NO_FAILURES) for check in checks]
 
     def _fallen_off(self, found: FallenOff, message: str, metadata: Metadata) -> Sequence[HealthEvent]:
@@ -94,7 +98,7 @@ class XidMonitor:
         known = not self._only_known or metadata.at(found.pci) is not None
         if not known or self._clock() - self._xid_at.get(found.pci, -_XID_TELLS_IT_S) < _XID_TELLS_IT_S:
             return ()
-        self._fell_off = True
+        self.fell_off = True
         device = [Entity(entityType="PCI_ID", entityValue=found.pci_id)] if found.pci_id else []
         fault = self._event(
             checkName=names.FALLEN_OFF_CHECK,
