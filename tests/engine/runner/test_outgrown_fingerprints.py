@@ -1,10 +1,11 @@
-"""An environment that outgrows what a journal keeps of it is compared all the same, and what is not compared is told."""
+"""An environment that outgrows what a journal keeps of it is compared all the same; what is not compared is told."""
 
 import pytest
 
 from offbus.exits import Exit
 from offbus.journal.bounds import MOST_VALUES, WHOLE_BYTES
 from offbus.report.model import Report
+from tests.kits.engine.player import finish
 from tests.kits.engine.world import World
 
 SET = "{id: one, uses: set_key, with: {key: one}}"
@@ -24,7 +25,7 @@ def grown(played, value, **others) -> Report:
 
 
 def told(report: Report) -> list[str]:
-    return [one.detail for one in report.timeline if one.subject == "fingerprint"]
+    return [one.what for one in report.timeline if one.subject == "fingerprint"]
 
 
 @pytest.mark.parametrize(("value", "why"), [(TOO_LONG, "too large"), (TOO_MANY, "too many values")])
@@ -45,10 +46,10 @@ def test_each_difference_is_told_by_its_name(drill, value, why):
 def test_what_others_have_grown_is_no_residue(drill, monkeypatch):
     why = {"of others": "the run made none of that name"}
     monkeypatch.setattr(
-        World, "external_change", lambda self, item, *_: why.get(item), raising=False
+        World, "external_change", lambda _self, item, *_: why.get(item), raising=False
     )  # as an environment that can tell
-    report = grown(drill(SET), TOO_LONG)
-    assert (report.residue, report.exit) == ([], Exit.PASSED)
+    report = grown(drill(SET), TOO_LONG)  # it has no fault: it is vacuous
+    assert (report.residue, report.exit) == ([], Exit.FAILED)
     assert len(told(report)) == 1, "all of it was compared, and the journal does not have it"
     (change,) = [one for one in report.timeline if one.lane == "others"]
     assert change.subject == "of others"
@@ -63,3 +64,16 @@ def test_what_cannot_be_compared_is_residue_that_says_so(drill):
     assert (left.item, report.exit) == ("fingerprint", Exit.RESIDUE)
     assert "nothing was compared with the state before the run: " in left.detail
     assert "nested deeper than 100 levels" in left.detail
+
+
+async def unreadable(_self):
+    raise OSError("it answers nothing")
+
+
+def test_a_damaged_run_whose_environment_cannot_be_read_claims_nothing_about_it(killed, monkeypatch):
+    _played, folder, lines = killed
+    folder.journal.write_bytes(b"".join(line for line in lines if b'"kind":"step_started"' not in line))
+    monkeypatch.setattr(World, "fingerprint", unreadable)
+    left = {one.item: one.detail for one in finish(folder).residue}
+    assert "nothing was compared: the environment cannot be read back: OSError" in left["fingerprint"]
+    assert "the environment cannot be compared with its state before" in left["the journal"]
