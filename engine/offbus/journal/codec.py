@@ -21,7 +21,18 @@ from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind, is_run
 from offbus.journal.kinds import DATA
 from offbus.json_values import count_values, has_more_values, parsed
 
-__all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]
+__all__ = [
+    "READERS",
+    "DamagedLine",
+    "NewerFormat",
+    "TooLarge",
+    "checked",
+    "decode",
+    "encode",
+    "plain",
+    "read_back",
+    "salvage",
+]
 
 
 class DamagedLine(JournalError):
@@ -32,8 +43,12 @@ class NewerFormat(JournalError):
     """Raised for an event of a newer format than this offbus reads: only a newer one may read it, and undo."""
 
 
+class TooLarge(JournalError):
+    """Raised for an event that must be whole, and has more bytes or values than a line may."""
+
+
 def encode(event: Mapping[str, Any]) -> bytes:
-    """The line of an event, newline included. Raises JournalError for what must be whole and cannot be."""
+    """The line of an event, newline included. Raises JournalError for what must be whole and cannot be: TooLarge."""
     whole = event["kind"] in WHOLE
     try:
         body = _body(event)
@@ -42,14 +57,14 @@ def encode(event: Mapping[str, Any]) -> bytes:
             raise JournalError(f"an event of kind {event['kind']} is not JSON: {err}") from err
         return _cut_to_fit(event)
     if whole and has_more_values(body, MOST_VALUES):
-        raise JournalError(f"an event of kind {event['kind']} has too many values ({count_values(body)})")
+        raise TooLarge(f"an event of kind {event['kind']} has too many values ({count_values(body)})")
     deep = too_deep(body, event)
     if len(body) <= (WHOLE_BYTES if whole else TOLD_BYTES) and not deep:
         return _line(body)
     if whole and deep:
         raise JournalError(f"an event of kind {event['kind']} is nested deeper than {DEEPEST} levels")
     if whole:
-        raise JournalError(f"an event of kind {event['kind']} is too large ({len(body)} bytes)")
+        raise TooLarge(f"an event of kind {event['kind']} is too large ({len(body)} bytes)")
     return _cut_to_fit(event)
 
 
@@ -92,12 +107,21 @@ def decode(line: bytes) -> Event:
     return checked(event)
 
 
+def plain(value: object) -> Any:
+    """A value as it reads back from an event. Raises TypeError, ValueError for what does not belong in one."""
+    return _parsed(to_json(value, timedelta_mode="float", inf_nan_mode="constants", fallback=_unknown))
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return from_json(line, cache_strings="keys")
+    except ValueError:  # it is nested deeper than this parser goes
+        return json.loads(line)
+
+
 def read_back(line: bytes) -> Event:
     """The event of a line that `encode` made."""
-    try:
-        event: Event = from_json(line, cache_strings="keys")
-    except ValueError:  # it is nested deeper than this parser goes
-        event = json.loads(line)
+    event: Event = _parsed(line)
     del event["crc"]  # type: ignore[typeddict-item]  # of the line, not of the event
     return event
 

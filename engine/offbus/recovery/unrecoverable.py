@@ -17,6 +17,7 @@ from offbus.journal.writer import JournalWriter
 from offbus.plugins import Registry
 from offbus.printable import clean
 from offbus.report.fold import Fold
+from offbus.runner.run_end import UNCOMPARED
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
 from offbus.undo import Undo
@@ -122,11 +123,8 @@ def report_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
     """What damaged lines may have held, unless the environment was read back and is as it was before the run."""
     if fold.as_before or fold.environment is None:
         return
-    known = (
-        "is not as it was before"
-        if fold.fingerprint is not None
-        else "cannot be compared with its state before"
-    )
+    compared = fold.fingerprint is not None and all(one.item != UNCOMPARED for one in fold.residue)
+    known = "is not as it was before" if compared else "cannot be compared with its state before"
     for number in fold.gaps.lost_undos():
         detail = f"its record is damaged, and the environment {known}"
         _residue(writer, f"undo {number}", detail, f"check by hand; then: rm {folder.unfinished}")

@@ -10,6 +10,7 @@ from offbus.abilities import OwnsRun, ability
 from offbus.environment import Environment
 from offbus.errors import CouldNotRun, JournalError, OffbusError, TakenOver
 from offbus.exits import Exit
+from offbus.journal.codec import TooLarge, plain
 from offbus.journal.kinds import FINGERPRINT, OBSERVED, PHASE, RESIDUE, RUN_ENDED
 from offbus.journal.writer import JournalWriter
 from offbus.open_run import OpenRun
@@ -19,10 +20,12 @@ from offbus.runner.fingerprint_diff import differences, external_change_of, fix_
 from offbus.runner.undo_runner import UndoEntry
 from offbus.undo import Undo
 
-__all__ = ["CLOSING", "end_run", "read_back_and_close", "write_report"]
+__all__ = ["CLOSING", "UNCOMPARED", "end_run", "read_back_and_close", "write_report"]
 
 CLOSING = timedelta(seconds=60)
 """For reading the environment back and closing it, once the undo is over. Beyond `undo_timeout`: a documented slack."""
+UNCOMPARED = "fingerprint"
+"""The item of residue that says that nothing was compared with the state before the run."""
 
 
 async def read_back_and_close(
@@ -110,12 +113,12 @@ async def _compare(
     try:
         after = await _read_back(environment, journal)
     except JournalError as err:
-        _residue(journal, "fingerprint", f"the environment was read back, but {err}")
+        detail = f"it was read back, and nothing was compared with the state before the run: {err}"
+        _residue(journal, UNCOMPARED, detail)
         return False
     except Exception as err:  # noqa: BLE001  what cannot be read back is not known to be restored
-        _residue(
-            journal, "fingerprint", f"the environment could not be read back: {type(err).__name__}: {err}"
-        )
+        detail = f"nothing was compared: the environment cannot be read back: {type(err).__name__}: {err}"
+        _residue(journal, UNCOMPARED, detail)
         return False
     clean = True
     for item, detail in differences(before, after):
@@ -131,9 +134,18 @@ async def _compare(
 
 
 async def _read_back(environment: Environment, journal: JournalWriter) -> dict[str, Any]:
-    """The fingerprint as the journal has it: it may be large, and no second copy is kept."""
+    """The fingerprint as the journal has it: it may be large, and no second copy is kept.
+
+    One that has grown too large for a journal is compared all the same, and not kept: others made that, and what this
+    run left must not hide behind it.
+    """
     items = await environment.fingerprint()
-    return FINGERPRINT.data(journal.append(FINGERPRINT({"when": "after", "items": items})))["items"]
+    try:
+        return FINGERPRINT.data(journal.append(FINGERPRINT({"when": "after", "items": items})))["items"]
+    except TooLarge as err:
+        said = f"compared with the one from before the run, and not kept: {err}"
+        journal.append(OBSERVED({"lane": "run", "subject": "fingerprint", "to": said}))
+        return {name: plain(value) for name, value in items.items()}  # one by one: no copy of its text
 
 
 def _residue(journal: JournalWriter, item: str, detail: str, fix: str | None = None) -> None:
