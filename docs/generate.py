@@ -31,6 +31,7 @@ from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, MatrixModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
 from offbus.printable import printable
+from offbus_agent.http.openapi import agent_document
 from offbus_sandbox.responder.profiles import PROFILES, Mark, Profile
 from offbus_steps.commands.fault_entry import xids_schema
 from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
@@ -210,6 +211,10 @@ def everything() -> Iterator[tuple[Path, str]]:
     yield ROOT / "shim" / "kmsg_helper" / "kernel_lines.h", header()
     yield ROOT / "steps/offbus_steps/commands/data/drills.json", drills(ROOT)
     yield ROOT / "schemas" / "xids.json", json.dumps(xids_schema(), indent=2, ensure_ascii=False) + "\n"
+    yield (
+        ROOT / "schemas" / "agent.openapi.json",
+        json.dumps(agent_document(), indent=2, ensure_ascii=False) + "\n",
+    )
     for name in SCHEMAS:
         yield ROOT / "schemas" / f"{name}.json", schema_text(name, is_published=True)
 

@@ -27,6 +27,7 @@ from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_agent.kmsg_helper import KmsgHelper
 from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import (
+    GUIDE_RUN,
     Fault,
     FaultRequest,
     GpuShape,
@@ -44,10 +45,8 @@ from offbus_agent.shared_look import Shared
 
 __all__ = ["Agent", "NodePaths", "open_agent"]
 
-GUIDE_RUN = "inject-xid"
-"""The run of faults created by `/inject-xid`."""
 GUIDE_TTL_S = 300.0
-"""Their lease: the published request has none."""
+"""The lease of a fault that `/inject-xid` creates, when its request has no duration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class Agent:
         self.faults = faults
         self.collector = collector
         self.version = version("offbus")
+        self.node = paths.node
         self._paths = paths
         self._planes = planes
         self._boot_id = boot_id()
@@ -97,7 +97,7 @@ class Agent:
             responder=_responder(found),
             faults=sum(1 for _ in self.book),
             armed=len(self.book.armed()),
-            planes={plane: self._plane(plane) for plane in Plane},
+            planes={plane: self.plane_health(plane) for plane in Plane},
         )
 
     async def preload(self, pod: str) -> PreloadAnswer:
@@ -123,11 +123,12 @@ class Agent:
                 xid=request.xid_type,
                 gpus=[here[request.gpu_id].uuid],
                 planes=[Plane.KERNEL],
-                ttl_s=GUIDE_TTL_S,
+                ttl_s=request.duration or GUIDE_TTL_S,
             )
         )
 
-    def _plane(self, plane: Plane) -> PlaneHealth:
+    def plane_health(self, plane: Plane) -> PlaneHealth:
+        """Whether a plane can be used now; it may have to ask the kernel-log helper."""
         path = self._planes.path(plane)
         try:
             self._planes.check(plane)

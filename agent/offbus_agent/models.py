@@ -5,7 +5,7 @@ CLOCK_BOOTTIME of the node, in nanoseconds.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -14,8 +14,9 @@ from offbus_agent.catalogue.xid_effects import Mode
 from offbus_agent.kernel_log.line import Dialect
 
 __all__ = [
+    "GUIDE_RUN",
     "Counts",
-    "ErrorAnswer",
+    "EndRequest",
     "EventsAnswer",
     "Fault",
     "FaultEvent",
@@ -30,12 +31,15 @@ __all__ = [
     "LeaseRequest",
     "OwnerRequest",
     "PlaneHealth",
+    "Problem",
     "ProcessSeen",
     "Ready",
     "ResponderShape",
     "State",
 ]
 
+GUIDE_RUN = "inject-xid"
+"""The run of faults created by `/inject-xid`."""
 MAX_TTL_S = 86_400
 """A day: a longer fault needs an owner that still renews it."""
 
@@ -122,6 +126,16 @@ class InjectXidRequest(_Shape):
     fault_id: FaultId
     xid_type: int
     gpu_id: Annotated[int, Field(ge=0)] = 0
+    duration: Annotated[int, Field(gt=0, le=MAX_TTL_S)] | None = Field(
+        None, description="Seconds until it is recovered; default: 300."
+    )
+
+
+class EndRequest(_Shape):
+    """Whose fault is deleted, in the query; by default one of `/inject-xid`."""
+
+    run: RunId = GUIDE_RUN
+    epoch: Epoch = 0
 
 
 class KernelEntry(_Shape):
@@ -248,9 +262,12 @@ class PlaneHealth(_Shape):
 
 
 class Ready(_Shape):
-    """The agent serves."""
+    """Whether the agent can do its work."""
 
-    ready: bool = True
+    ready: bool
+    why: list[str] = Field(
+        default_factory=list, description="What does not work; some of it leaves the agent ready."
+    )
 
 
 class Health(_Shape):
@@ -284,16 +301,14 @@ class PreloadAnswer(_Shape):
     processes: list[PreloadShape]
 
 
-class _Error(BaseModel):
+class Problem(BaseModel):
+    """Every response except 2xx (RFC 9457); further keys are facts of that refusal."""
+
     model_config = ConfigDict(extra="allow", defer_build=True)
 
-    code: str
-    message: str
-    hint: str = ""
-    fields: list[dict[str, Any]] | None = None
-
-
-class ErrorAnswer(_Shape):
-    """Every response except 2xx."""
-
-    error: _Error
+    type: str = Field(description="Names the kind of problem.")
+    title: str = Field(description="The code, in words.")
+    status: int
+    detail: str = Field(description="What failed, and why.")
+    code: str = Field(description="Stable, for programs.")
+    hint: str = Field("", description="What to do.")

@@ -23,6 +23,7 @@ from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.store import Store, StoreError
 from offbus_agent.http.connections import AT_ONCE, protocol
 from offbus_agent.http.listen import ListenError, listen_tcp, listen_unix, log_accept_errors_rarely, name_of
+from offbus_agent.http.readiness import Readiness
 from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenError, TokenFile
 from offbus_agent.http.uvicorn_server import OwnSignals
@@ -143,15 +144,16 @@ class _Server(OwnSignals):
     """uvicorn on our socket, with our signal handlers; reports readiness once requests are served."""
 
     def __init__(self, agent: Agent, token: TokenFile, sock: socket.socket, ready_fd: int | None) -> None:
+        readiness = Readiness(agent, token)
         super().__init__(
             uvicorn.Config(
-                application(agent, token),
+                application(agent, token, readiness),
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 lifespan="off",
                 loop="asyncio",
-                http=protocol(token=token),
+                http=protocol(token=token, ready=readiness),
                 backlog=AT_ONCE,
                 ws="none",
                 timeout_graceful_shutdown=_GRACE_S,

@@ -189,7 +189,7 @@ def test_a_library_that_was_replaced_is_restored_before_a_fault_is_armed(agents,
     library.write_bytes(b"\x7fELF of somebody else")
     status, error = agent.refused("/faults", request(planes=["cuda"]))
     assert (status, error["code"]) == (500, "plane_failed")
-    assert "restored" in error["message"]
+    assert "restored" in error["detail"]
     assert library.read_bytes() == ours
     agent.post("/faults", request("f2", planes=["cuda"]), expect=201)
 

@@ -34,6 +34,8 @@ class FaultBook:
         self.events = EventLog()
         self.changed = asyncio.Event()
         """Set when something was armed, renewed or ended: wakes the keeper."""
+        self.save_failed = ""
+        """Why the last change is not on disk; "" when it is."""
 
     def __iter__(self) -> Iterator[StoredFault]:
         return iter(self._store)
@@ -73,7 +75,7 @@ class FaultBook:
         if stored is not None:
             self._store.put(stored)
         try:
-            self._store.save()
+            self._save()
         except StoreError as err:
             raise Refusal(
                 500, "not_persisted", str(err), "check the disk space and permissions of --state, then retry"
@@ -97,9 +99,17 @@ class FaultBook:
     def save_or_log(self) -> None:
         """Persist what has already healed; on a full disk with the next request (`save_rest`)."""
         try:
-            self._store.save()
+            self._save()
         except StoreError as err:
             _log.error("%s", err)
+
+    def _save(self) -> None:
+        try:
+            self._store.save()
+        except StoreError as err:
+            self.save_failed = str(err)
+            raise
+        self.save_failed = ""
 
     def observed(self) -> Iterator[StoredFault]:
         """The faults that processes may still report about."""

@@ -7,7 +7,7 @@ before: for a moment, twice as many may be open. A request with the token is nev
 lasts without progress: the head of a request must arrive within HEAD_S, its body within BODY_S, and its answer must be
 taken within ANSWER_S. A stranger's requests have a budget, too (`budget`). Whether a connection is served at all is
 decided by its first head, before anything else is done for it: what is over the budget is answered with 429 and closed,
-and so, with 200, is a probe, whoever it comes from: one costs no more than the other.
+and so, with the agent's readiness, is a probe, whoever it comes from: one costs little more than the other.
 
 A private part of uvicorn is used (decision 0014): its `H11Protocol` is extended by the methods that asyncio documents,
 and passes itself to the application by `app_state`, the state of each request. uvicorn has a limit for all connections
@@ -17,10 +17,11 @@ raises then would be logged with a traceback for each such request.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers
@@ -30,6 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from offbus_agent.http.budget import READY, Budget
 from offbus_agent.http.token import TokenError, TokenFile
+from offbus_agent.refusals import MEDIA_TYPE, problem
 
 __all__ = [
     "AT_ONCE",
@@ -57,19 +59,23 @@ BODY_S = 10.0
 """From the end of the head to the end of the body; a longer one is answered with 408."""
 ANSWER_S = 120.0
 """From the end of the head to the end of the answer: longer than any long poll, and any effect, takes."""
-TOO_MANY = (
-    b'{"error":{"code":"too_many_requests","message":"too many requests without the token","hint":"wait"}}'
-)
+TOO_MANY = json.dumps(
+    problem(429, "too_many_requests", "too many requests without the token", "wait, or show the token")
+).encode()
 """The body of a 429 to a stranger."""
-_CLOSING = (
-    b"HTTP/1.1 %d \r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
-)
+_CLOSING = b"HTTP/1.1 %d \r\ncontent-type: %s\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
 _PROBE = re.compile(rf"GET {READY} HTTP/1\.[01]\r?")
-_IS_READY = b'{"ready":true}'
 _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 _LONGEST_HEAD = 65536
 """As uvicorn reads it (h11_max_incomplete_event_size)."""
 _TRIM_AFTER_S = 0.1
+
+
+class Probed(Protocol):
+    """What a probe asks."""
+
+    async def answer(self) -> tuple[int, bytes]:
+        """Status and body of the answer."""
 
 
 class Strangers:
@@ -116,6 +122,7 @@ class Connection(H11Protocol):
     strangers: ClassVar[Strangers]
     budget: ClassVar[Budget]
     token: ClassVar[TokenFile | None]
+    ready: ClassVar[Probed | None]
     peer = ""
     """The other side's address; "" on a Unix socket."""
     lost = False
@@ -126,6 +133,8 @@ class Connection(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
     _read: asyncio.Task[Any] | None = None
     """What serves a stranger's request: it ends with the connection."""
+    _probe: asyncio.Task[None] | None = None
+    """What answers a probe."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -149,18 +158,24 @@ class Connection(H11Protocol):
                 return
             data, self._head = bytes(self._head), None
             asked, *lines = data[: end.start() if end else 0].decode("latin-1").split("\n")
-            if self.token is not None and _PROBE.fullmatch(asked):
-                self._answer_and_close(200, _IS_READY)
+            if self.ready is not None and _PROBE.fullmatch(asked):
+                self.transport.pause_reading()
+                self._probe = self.loop.create_task(self._tell_ready(self.ready))
                 return
             pairs = (line.partition(":") for line in lines)
             self._paid = self.may_ask({name.strip().lower(): value.strip() for name, _, value in pairs})
             if not self._paid:
-                self._answer_and_close(429, TOO_MANY)
+                self._answer_and_close(429, MEDIA_TYPE, TOO_MANY)
                 return
         super().data_received(data)
 
-    def _answer_and_close(self, status: int, body: bytes) -> None:
-        self.transport.write(_CLOSING % (status, len(body), body))
+    async def _tell_ready(self, ready: Probed) -> None:
+        status, body = await ready.answer()
+        if not self.transport.is_closing():
+            self._answer_and_close(status, "application/json", body)
+
+    def _answer_and_close(self, status: int, media_type: str, body: bytes) -> None:
+        self.transport.write(_CLOSING % (status, media_type.encode(), len(body), body))
         self.transport.close()
 
     def may_ask(self, headers: Mapping[str, str]) -> bool:
@@ -187,8 +202,9 @@ class Connection(H11Protocol):
             self._deadline.cancel()
         super().connection_lost(exc)
         self.lost = True
-        if self._read:
-            self._read.cancel()
+        for task in (self._read, self._probe):
+            if task:
+                task.cancel()
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -215,7 +231,9 @@ class Connection(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
 
-def protocol(most: int = STRANGERS, token: TokenFile | None = None) -> type[Connection]:
+def protocol(
+    most: int = STRANGERS, token: TokenFile | None = None, ready: Probed | None = None
+) -> type[Connection]:
     """The connections of one server, for uvicorn's setting `http`, which is a class; its application is `bounded`.
 
     `most` may be strangers'. A server without a token has strangers alone: it ends them in the middle of a request, and
@@ -225,7 +243,7 @@ def protocol(most: int = STRANGERS, token: TokenFile | None = None) -> type[Conn
     class Bounded(Connection):
         strangers = Strangers(most)
 
-    Bounded.budget, Bounded.token = Budget(), token
+    Bounded.budget, Bounded.token, Bounded.ready = Budget(), token, ready
     return Bounded
 
 
@@ -251,7 +269,7 @@ def bounded(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-_too_many = Response(TOO_MANY, 429, {"connection": "close"}, "application/json")
+_too_many = Response(TOO_MANY, 429, {"connection": "close"}, MEDIA_TYPE)
 
 
 def connection_of(scope: Any) -> Connection | None:

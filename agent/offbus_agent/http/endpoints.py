@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from offbus_agent.agent import Agent
 from offbus_agent.faults.clear import ClearAnswer
-from offbus_agent.http.budget import READY
+from offbus_agent.http.guide_form import InjectedXid, injected
 from offbus_agent.models import (
+    EndRequest,
     EventsAnswer,
     Fault,
     FaultList,
@@ -23,11 +24,12 @@ from offbus_agent.models import (
     LeaseRequest,
     OwnerRequest,
     PreloadAnswer,
-    Ready,
 )
 
 __all__ = ["ENDPOINTS", "LONGEST_WAIT_S", "Call", "Endpoint"]
 
+INJECTING = (403, 409, 500)
+"""Statuses of refusals to arm: by the node's policy, by what is armed or known, by a plane or a disk that fails."""
 LONGEST_WAIT_S = 60.0
 """The longest time that a long poll may wait; longer requests are cut to it."""
 
@@ -53,15 +55,15 @@ class Endpoint:
     run: Callable[[Call], Awaitable[tuple[int, BaseModel]]]
     answer: type[BaseModel]
     body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    """Given in the query, and passed as the body."""
     statuses: tuple[int, ...] = (200,)
+    refusals: tuple[int, ...] = ()
+    """Statuses of problems, beside those of every operation (offbus_agent.http.openapi)."""
     polls: bool = False
     """Takes `since` and `wait_s`."""
     anybodys: bool = False
     """Needs no token: it says whether the agent and its planes work, and nothing of faults and processes."""
-
-
-async def _ready(_: Call) -> tuple[int, BaseModel]:
-    return 200, Ready()
 
 
 async def _health(call: Call) -> tuple[int, BaseModel]:
@@ -86,8 +88,8 @@ async def _create(call: Call) -> tuple[int, BaseModel]:
 
 
 async def _inject_xid(call: Call) -> tuple[int, BaseModel]:
-    fault, new = await call.agent.inject_xid(call.body)
-    return (201 if new else 200), fault
+    fault, _ = await call.agent.inject_xid(call.body)
+    return 200, injected(fault, call.agent.node, call.body.gpu_id)
 
 
 async def _arm(call: Call) -> tuple[int, BaseModel]:
@@ -106,6 +108,11 @@ async def _recover(call: Call) -> tuple[int, BaseModel]:
     return 200, await call.agent.faults.recover(call.fault, call.body)
 
 
+async def _delete(call: Call) -> tuple[int, BaseModel]:
+    owner = OwnerRequest(run=call.body.run, epoch=call.body.epoch)
+    return 200, await call.agent.faults.recover(call.fault, owner)
+
+
 async def _clear(call: Call) -> tuple[int, BaseModel]:
     return 200, await call.agent.faults.clear(call.fault, call.body)
 
@@ -121,14 +128,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="The agent, its node and its planes.",
         run=_health,
         answer=Health,
-        anybodys=True,
-    ),
-    Endpoint(
-        method="GET",
-        path=READY,
-        summary="Whether the agent serves: for probes. No request is refused as one too many.",
-        run=_ready,
-        answer=Ready,
+        refusals=(500,),
         anybodys=True,
     ),
     Endpoint(
@@ -146,9 +146,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=FaultRequest,
         answer=Fault,
         statuses=(201, 200),
+        refusals=INJECTING,
     ),
     Endpoint(
-        method="GET", path="/faults/{id}", summary="One fault with its evidence.", run=_get, answer=Fault
+        method="GET",
+        path="/faults/{id}",
+        summary="One fault with its evidence.",
+        run=_get,
+        answer=Fault,
+        refusals=(404,),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/faults/{id}",
+        summary="Recover one: by default a fault of /inject-xid, else name its run.",
+        run=_delete,
+        query=EndRequest,
+        answer=Fault,
+        refusals=(404, 409, 422, 500),
     ),
     Endpoint(
         method="GET",
@@ -156,6 +171,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Long poll: a fault's events after `since`.",
         run=_events,
         answer=EventsAnswer,
+        refusals=(404, 422),
         polls=True,
     ),
     Endpoint(
@@ -165,6 +181,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_arm,
         body=LeaseRequest,
         answer=Fault,
+        refusals=(*INJECTING, 404, 410),
     ),
     Endpoint(
         method="POST",
@@ -173,6 +190,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_renew,
         body=LeaseRequest,
         answer=Fault,
+        refusals=(404, 409, 410, 500),
     ),
     Endpoint(
         method="POST",
@@ -181,6 +199,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_disarm,
         body=OwnerRequest,
         answer=Fault,
+        refusals=(404, 409, 500),
     ),
     Endpoint(
         method="POST",
@@ -189,6 +208,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_recover,
         body=OwnerRequest,
         answer=Fault,
+        refusals=(404, 409, 500),
     ),
     Endpoint(
         method="POST",
@@ -197,6 +217,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_clear,
         body=OwnerRequest,
         answer=ClearAnswer,
+        refusals=(404, 409, 500),
     ),
     Endpoint(
         method="GET",
@@ -208,10 +229,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="POST",
         path="/inject-xid",
-        summary="The published guides' form: one kernel line, by GPU index.",
+        summary="The published guides' form: one kernel line, by GPU index; answered in their words.",
         run=_inject_xid,
         body=InjectXidRequest,
-        answer=Fault,
-        statuses=(201, 200),
+        answer=InjectedXid,
+        refusals=(*INJECTING, 404),
     ),
 )

@@ -1,68 +1,103 @@
 """The agent's HTTP interface, on starlette.
 
 Job: authorise, read, check, call, respond. What needs a token and has none is refused before its body is read. Every
-response except a 2xx has the body `{"error": {"code", "message", "hint"}}`, also for unknown paths and bugs (a bug's
-traceback goes to the log, never to the caller). It has no state of its own.
+response except a 2xx is a problem (RFC 9457), also for unknown paths and bugs; `/readyz` alone says why in its own
+shape. Its only state is what bounds it: readers of the event stream, and answers by idempotency key.
 """
 
-import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from functools import cache
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from offbus_agent.agent import Agent
-from offbus_agent.http.connections import BODY_S, bounded, connection_of
+from offbus_agent.http.body import number, parsed, query_of, raw_body
+from offbus_agent.http.budget import READY
+from offbus_agent.http.connections import bounded, connection_of
 from offbus_agent.http.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
+from offbus_agent.http.event_stream import EventStream
+from offbus_agent.http.idempotency import HEADER, Answers
+from offbus_agent.http.problems import handlers, problem_response
+from offbus_agent.http.readiness import Readiness
 from offbus_agent.http.token import TokenError, TokenFile
 from offbus_agent.planes.planes import PlaneFailedError
 from offbus_agent.refusals import Refusal
 
 __all__ = ["application"]
 
-_LARGEST_BODY = 64 * 1024
-_BODY_UNREAD = (401, 408, 413)
-"""Refusals after which the rest of the body is not waited for."""
-
 _Handler = Callable[[Request], Awaitable[Response]]
+_EVENTS = "/events"
+"""Answers no JSON: a stream."""
 
 
-def application(agent: Agent, token: TokenFile) -> ASGIApp:
+def application(agent: Agent, token: TokenFile, readiness: Readiness | None = None) -> ASGIApp:
     """The ASGI application."""
-    routes = [Route(e.path, _handler(e, agent, token), methods=[e.method]) for e in ENDPOINTS]
+    answers, ready = Answers(), readiness or Readiness(agent, token)
+    routes = [Route(e.path, _handler(e, agent, token, answers), methods=[e.method]) for e in ENDPOINTS]
+    routes.append(Route(READY, _ready(ready), methods=["GET"]))
+    routes.append(Route(_EVENTS, _stream(agent, token), methods=["GET"]))
     routes.append(Route("/openapi.json", _openapi(agent), methods=["GET"]))
-    app = Starlette(
-        routes=routes,
-        exception_handlers={
-            Refusal: _refused,
-            PlaneFailedError: _failed,
-            HTTPException: _unknown,
-            Exception: _bug,
-        },
-    )
+    known = [f"{e.method} {e.path}" for e in ENDPOINTS] + [f"GET {READY}", f"GET {_EVENTS}"]
+    app = Starlette(routes=routes, exception_handlers={**handlers(known, "agent"), PlaneFailedError: _failed})
     app.router.redirect_slashes = False  # a redirect would go to the host that the request names
     return bounded(app)
 
 
-def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile) -> _Handler:
+def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile, answers: Answers) -> _Handler:
     async def handle(request: Request) -> Response:
         _authorise(request, token, anybodys=endpoint.anybodys)
-        call = Call(
-            agent=agent,
-            fault=request.path_params.get("id", ""),
-            body=None if endpoint.body is None else await _body(request, endpoint.body),
-            since=int(_number(request, "since", 2**53)) if endpoint.polls else 0,
-            wait_s=_number(request, "wait_s", LONGEST_WAIT_S) if endpoint.polls else 0,
-        )
-        status, answer = await endpoint.run(call)
-        return Response(answer.model_dump_json(), status, media_type="application/json")
+        raw = b"" if endpoint.body is None else await raw_body(request)
+
+        async def make() -> Response:
+            try:
+                return await _made(endpoint, _call(endpoint, agent, request, raw))
+            except Refusal as err:  # here, so that it is kept under the request's key
+                return problem_response(err)
+
+        key = None if endpoint.method == "GET" else request.headers.get(HEADER)
+        asked = b"\n".join((request.method.encode(), str(request.url.path).encode(), raw))
+        return await answers.once(key, asked, make)
+
+    return handle
+
+
+async def _made(endpoint: Endpoint, call: Call) -> Response:
+    status, answer = await endpoint.run(call)
+    return Response(answer.model_dump_json(), status, media_type="application/json")
+
+
+def _call(endpoint: Endpoint, agent: Agent, request: Request, raw: bytes) -> Call:
+    body: BaseModel | None = None if endpoint.body is None else parsed(raw, endpoint.body)
+    if endpoint.query is not None:
+        body = query_of(request, endpoint.query)
+    return Call(
+        agent=agent,
+        fault=request.path_params.get("id", ""),
+        body=body,
+        since=int(number(request, "since", 2**53)) if endpoint.polls else 0,
+        wait_s=number(request, "wait_s", LONGEST_WAIT_S) if endpoint.polls else 0,
+    )
+
+
+def _ready(readiness: Readiness) -> _Handler:
+    async def handle(_request: Request) -> Response:
+        status, body = await readiness.answer()
+        return Response(body, status, media_type="application/json")
+
+    return handle
+
+
+def _stream(agent: Agent, token: TokenFile) -> _Handler:
+    stream = EventStream(agent.book.events)
+
+    async def handle(request: Request) -> Response:
+        _authorise(request, token, anybodys=False)
+        return stream.open(request.headers.get("last-event-id"))
 
     return handle
 
@@ -99,69 +134,8 @@ def _authorise(request: Request, token: TokenFile, *, anybodys: bool) -> None:
         connection.admit()
 
 
-async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
-    raw = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for chunk in request.stream():
-                raw += chunk
-                if len(raw) > _LARGEST_BODY:
-                    raise Refusal(413, "body_too_large", f"the body is longer than {_LARGEST_BODY} bytes")
-    except TimeoutError:
-        raise Refusal(408, "body_too_slow", f"the body did not arrive within {BODY_S:g} s") from None
-    try:
-        return model.model_validate_json(bytes(raw))
-    except ValidationError as err:
-        fields = [
-            {"where": ".".join(str(part) for part in e["loc"]) or "body", "what": e["msg"]}
-            for e in err.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        words = "; ".join(f"{field['where']}: {field['what']}" for field in fields)
-        hint = "see GET /openapi.json for every body"
-        raise Refusal(422, "invalid_body", words, hint, fields=fields) from err
-
-
-def _number(request: Request, name: str, most: float) -> float:
-    text = request.query_params.get(name, "0")
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not value >= 0:
-        raise Refusal(422, "invalid_query", f"{name}={text!r} is not a number of 0 or more")
-    return min(value, most)
-
-
-async def _refused(_request: Request, err: Exception) -> Response:
-    if not isinstance(err, Refusal):
-        raise err
-    retry = err.detail.get("retry_after_s")
-    headers = {} if retry is None else {"Retry-After": str(math.ceil(retry))}
-    if err.status in _BODY_UNREAD:
-        headers["Connection"] = "close"
-    return JSONResponse(err.body(), err.status, headers=headers)
-
-
 async def _failed(_request: Request, err: Exception) -> Response:
     if not isinstance(err, PlaneFailedError):
         raise err
     written = [entry.model_dump() for entry in err.kernel]
-    refusal = Refusal(500, err.code, str(err), err.hint, plane=err.plane.value, kernel=written)
-    return JSONResponse(refusal.body(), refusal.status)
-
-
-async def _unknown(request: Request, err: Exception) -> Response:
-    if not isinstance(err, HTTPException):
-        raise err
-    known = ", ".join(sorted({f"{e.method} {e.path}" for e in ENDPOINTS}))
-    code = "no_such_path" if err.status_code == 404 else "method_not_allowed"
-    refusal = Refusal(
-        err.status_code, code, f"{request.method} {request.url.path}: {err.detail}", f"known: {known}"
-    )
-    return JSONResponse(refusal.body(), refusal.status, headers=err.headers)
-
-
-async def _bug(_request: Request, err: Exception) -> Response:
-    """The web server logs the traceback."""
-    refusal = Refusal(500, "bug", f"the agent failed: {type(err).__name__}", "see the traceback in its log")
-    return JSONResponse(refusal.body(), 500)
+    return problem_response(Refusal(500, err.code, str(err), err.hint, plane=err.plane.value, kernel=written))

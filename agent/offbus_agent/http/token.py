@@ -4,8 +4,9 @@ Reads go to pods that are known by name, and a name may be another's by now; so 
 write: whoever has the token can make it, and from it nobody can make the token (HMAC, RFC 2104).
 
 Job: read it from a file that only its owner (and group) can read, and compare in constant time. The file is read for
-each comparison, so that a rotated secret takes effect at once. A file that cannot be used raises `TokenError`: the
-agent never runs without one, and the token itself is in no message.
+each comparison, so that a rotated secret takes effect at once. It may have several tokens, one a line, which are
+admitted alike: while one is replaced, both are there, and nobody is refused on the way. A file that cannot be used
+raises `TokenError`: the agent never runs without one, and the token itself is in no message.
 """
 
 import hmac
@@ -25,23 +26,23 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenFile:
-    """The token of one file."""
+    """The tokens of one file."""
 
     path: Path
 
-    def read(self) -> bytes:
-        """The token. Raises TokenError."""
+    def read(self) -> tuple[bytes, ...]:
+        """The tokens: one a line, the one in use first. Raises TokenError."""
         try:
             with self.path.open("rb") as file:
                 mode = stat.S_IMODE(self.path.stat().st_mode)
-                token = file.read(_LONGEST).strip()
+                tokens = tuple(line.strip() for line in file.read(_LONGEST).splitlines() if line.strip())
         except OSError as err:
             raise TokenError(f"cannot read the token file {self.path}: {err.strerror}") from err
         if mode & stat.S_IROTH:
             raise TokenError(f"the token file {self.path} is world-readable: run `chmod 0600 {self.path}`")
-        if not token:
+        if not tokens:
             raise TokenError(f"the token file {self.path} is empty")
-        return token
+        return tokens
 
     def admits(self, headers: Mapping[str, str], *, reads: bool = False) -> bool:
         """Whether `X-Offbus-Token` or `Authorization: Bearer` has the token; of a read, or that for reads.
@@ -50,9 +51,10 @@ class TokenFile:
         """
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = headers.get("x-offbus-token") or (bearer if scheme.lower() == "bearer" else "")
-        token, shown = self.read(), given.strip().encode()
-        whole = hmac.compare_digest(shown, token)
-        return whole or (reads and hmac.compare_digest(shown, reading(token).encode()))
+        tokens, shown = self.read(), given.strip().encode()
+        known = [*tokens, *(reading(token).encode() for token in tokens if reads)]
+        matches = [hmac.compare_digest(shown, token) for token in known]  # all of them: in constant time
+        return any(matches)
 
 
 def reading(token: str | bytes) -> str:

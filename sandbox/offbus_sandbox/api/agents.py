@@ -64,7 +64,7 @@ class AgentProxy:
                 return httpx.Response(
                     413, json={"error": {"code": "too_large", "message": "the body is too long"}}
                 )
-        headers = {"X-Offbus-Token": self._layout.token.read_text().strip()}
+        headers = {"X-Offbus-Token": self._layout.token.read_text().split("\n")[0].strip()}
         if body:
             headers["content-type"] = request.headers.get("content-type", "application/json")
         url = httpx.URL(f"http://agent/{request.path_params['path']}", params=request.query_params)

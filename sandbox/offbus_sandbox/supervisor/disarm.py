@@ -18,7 +18,7 @@ WITHIN_S = 5.0
 async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
     """Ask all agents at once. One that does not respond is logged: its faults end with its heartbeat, and its node's
     processes are about to end."""
-    headers = {"X-Offbus-Token": layout.token.read_text().strip()}
+    headers = {"X-Offbus-Token": layout.token.read_text().split("\n")[0].strip()}
     async with anyio.create_task_group() as asking:
         for node in nodes:
             asking.start_soon(disarm_node, node, layout.agent(node), headers)

@@ -175,8 +175,10 @@ class NodeAgents:
                 raise _odd(node, method, path, found)
             return answer
         try:
-            error = reply.json()["error"]
-            code, message = str(error["code"])[:100], str(error["message"])[:LONGEST]
+            error = reply.json()
+            error = error.get("error", error)  # agents of 0.1 have no problems of RFC 9457
+            code = str(error["code"])[:100]
+            message = str(error["message"] if "message" in error else error["detail"])[:LONGEST]
             hint = None if error.get("hint") is None else str(error["hint"])[:LONGEST]
         except (StepError, KeyError, TypeError, AttributeError):
             # something in between answered, not the agent

@@ -166,7 +166,7 @@ class KubernetesAgents(Agents):
         path = f"/api/v1/namespaces/{self._namespace}/secrets/{TOKEN_SECRET}"
         try:
             data = (await self._api.json(Call("GET", path))).get("data") or {}
-            return base64.b64decode(data["token"], validate=True).decode().strip()
+            return base64.b64decode(data["token"], validate=True).decode().split("\n")[0].strip()
         except NotFound as err:
             raise Unavailable(
                 f"{err.message}", hint="create it: python -m offbus_steps.kubernetes.token"

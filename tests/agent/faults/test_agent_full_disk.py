@@ -86,7 +86,7 @@ class TestHarms:
             ):
                 status, error = agent.refused(path, body)
                 assert (status, error["code"]) == (500, "not_persisted")
-                assert "No space left on device" in error["message"]
+                assert "No space left on device" in error["detail"]
             assert armed(node) == set()
             assert node.lines() == []
 

@@ -1,6 +1,7 @@
 """The agent over HTTP: a real process, a real Unix socket, a real record file."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -103,11 +104,51 @@ def test_a_long_poll_is_answered_when_something_happens(agent, node):
 
 
 def test_inject_xid_takes_the_published_guides_request(agent, node):
-    fault = agent.post("/inject-xid", {"fault_id": "test-001", "xid_type": 79, "gpu_id": 1}, expect=201)
-    assert fault["planes"] == ["kernel"]
-    assert fault["gpus"] == [GPU1]
+    answer = agent.post("/inject-xid", {"fault_id": "test-001", "xid_type": 79, "gpu_id": 1})
+    assert (answer["fault_id"], answer["status"]) == ("test-001", "injected")
+    assert (answer["fault_type"], answer["target"]) == ("gpu_xid_79", "node-1/gpu1")
+    assert (answer["node"], answer["xid_type"], answer["gpu_id"]) == ("node-1", 79, 1)
+    assert node.lines()[0] in answer["message"]
     assert "offbus=test-001 ;NVRM: Xid (PCI:0000:3c:00): 79, " in node.lines()[0]
-    assert fault["expires_ns"] > fault["armed_ns"]
+    fault = agent.get("/faults/test-001")
+    assert (fault["planes"], fault["gpus"]) == (["kernel"], [GPU1])
+    assert lasts_s(answer) == 300
+
+
+def test_inject_xid_lasts_as_long_as_it_is_asked_to(agent):
+    body = {"fault_id": "short", "xid_type": 94, "duration": 1}
+    assert lasts_s(agent.post("/inject-xid", body)) == 1
+    agent.wait_for("short", "expired")
+    assert agent.post("/inject-xid", body)["status"] == "recovered"
+    assert (
+        agent.refused("/inject-xid", {**body, "fault_id": "never", "duration": 0})[1]["code"]
+        == "invalid_body"
+    )
+
+
+def lasts_s(answer):
+    """The time that a fault of the guides' form lives."""
+    injected, expires = (datetime.fromisoformat(answer[name]) for name in ("injected_at", "expires_at"))
+    assert injected.utcoffset() == timedelta(0)
+    return round((expires - injected).total_seconds(), 2)
+
+
+def test_a_fault_of_the_guides_is_deleted_by_its_id(agent):
+    agent.post("/inject-xid", {"fault_id": "test-001", "xid_type": 79})
+    deleted = agent.client.delete("/faults/test-001")
+    assert (deleted.status_code, deleted.json()["state"]) == (200, "disarmed")
+    assert agent.get("/faults")["faults"] == []
+    assert agent.client.delete("/faults/test-001").json() == deleted.json()
+    assert agent.client.delete("/faults/other").status_code == 404
+
+
+def test_the_fault_of_a_run_is_deleted_by_who_names_the_run(agent):
+    agent.post("/faults", request(), expect=201)
+    refused = agent.client.delete("/faults/f1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "other_run")
+    assert agent.get("/faults/f1")["state"] == "armed"
+    assert agent.client.delete("/faults/f1?run=run-1&epoch=x").json()["code"] == "invalid_query"
+    assert agent.client.delete("/faults/f1?run=run-1&epoch=1").json()["state"] == "disarmed"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +216,7 @@ class TestTokens:
     def test_a_write_without_the_token_is_refused(self, agent, node, path, headers):
         agent.client.headers.pop("X-Offbus-Token")
         reply = agent.client.post(path, json=request(), headers=headers)
-        assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorized")
+        assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
         assert node.token not in reply.text
         assert node.lines() == []
 
@@ -200,8 +241,8 @@ class TestTokens:
         for given in ("", "wrong"):
             agent.client.headers["X-Offbus-Token"] = given
             reply = agent.client.get(path)
-            assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorized")
-            assert "f1" not in reply.json()["error"]["message"]
+            assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
+            assert "f1" not in reply.json()["detail"]
         for given in (node.token, reading(node.token)):
             agent.client.headers["X-Offbus-Token"] = given
             assert agent.client.get(path).status_code in (200, 404)
@@ -217,6 +258,18 @@ class TestTokens:
         assert agent.refused("/faults", request())[0] == 401
         agent.client.headers["X-Offbus-Token"] = "another"
         agent.post("/faults", request(), expect=201)
+
+    def test_while_a_token_is_replaced_both_are_admitted(self, agent, node):
+        node.token_file.write_text("the-next-one\n" + node.token + "\n")
+        agent.post("/faults", request(), expect=201)
+        agent.client.headers["X-Offbus-Token"] = "the-next-one"
+        agent.post("/faults/f1/disarm", OWNER)
+        for read in (node.token, "the-next-one"):
+            agent.client.headers["X-Offbus-Token"] = reading(read)
+            assert agent.client.get("/faults").status_code == 200
+        node.token_file.write_text("the-next-one\n")
+        agent.client.headers["X-Offbus-Token"] = node.token
+        assert agent.client.get("/faults").status_code == 401
 
     def test_a_token_file_that_became_readable_by_everybody_stops_writes(self, agent, node):
         node.token_file.chmod(0o644)
@@ -257,7 +310,7 @@ class TestTokens:
 def test_a_request_that_makes_no_sense_is_refused_with_the_reason(agent, node, change, status, code, words):
     answer, error = agent.refused("/faults", request(**change))
     assert (answer, error["code"]) == (status, code)
-    assert words in error["message"]
+    assert words in error["detail"]
     assert error["hint"] or code in ("unknown_xid", "unknown_code", "code_without_plane")
     assert node.lines() == []
     assert agent.get("/faults")["faults"] == []
@@ -278,24 +331,24 @@ def test_a_body_that_is_no_request_is_refused(agent, body, status):
 
 def test_unknown_paths_and_methods_say_what_is_known(agent):
     missing = agent.client.get("/nope")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "no_such_path")
-    assert "POST /faults" in missing.json()["error"]["hint"]
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_such_path")
+    assert "POST /faults" in missing.json()["hint"]
     wrong = agent.client.delete("/faults")
-    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 @pytest.mark.parametrize("path", ["/faults/", "/health/", "/faults//", "/openapi.json/"])
 def test_a_path_with_a_slash_too_many_is_unknown_and_leads_nowhere_else(agent, method, path):
     reply = agent.client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
-    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "no_such_path")
+    assert (reply.status_code, reply.json()["code"]) == (404, "no_such_path")
 
 
 @pytest.mark.parametrize("query", ["since=x", "wait_s=-1", "wait_s=nan"])
 def test_a_query_that_is_no_number_is_refused(agent, query):
     agent.post("/faults", request(planes=KERNEL), expect=201)
     reply = agent.client.get(f"/faults/f1/events?{query}")
-    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_query")
+    assert (reply.status_code, reply.json()["code"]) == (422, "invalid_query")
 
 
 def test_the_openapi_document_describes_every_operation(agent):
@@ -305,6 +358,8 @@ def test_the_openapi_document_describes_every_operation(agent):
     assert operations == {
         ("get", "/health"),
         ("get", "/readyz"),
+        ("get", "/events"),
+        ("delete", "/faults/{id}"),
         ("get", "/faults"),
         ("post", "/faults"),
         ("get", "/faults/{id}"),
@@ -320,6 +375,7 @@ def test_the_openapi_document_describes_every_operation(agent):
     for path, item in document["paths"].items():
         for operation in item.values():
             assert ("security" in operation) == (path not in {"/health", "/readyz"}), path
+            assert "default" not in operation["responses"]
     text = json.dumps(document)
     names = {ref.split('"')[0] for ref in text.split("#/components/schemas/")[1:]}
     assert names <= set(document["components"]["schemas"])

@@ -12,7 +12,7 @@ class TestLimits:
         agent.post("/faults", request("first"), expect=201)
         status, error = agent.refused("/faults", request("second", gpus=[GPU1, GPU0], run="run-2"))
         assert (status, error["code"], error["fault"]) == (409, "gpu_busy", "first")
-        assert "first of run run-1" in error["message"]
+        assert "first of run run-1" in error["detail"]
         agent.post("/faults/first/disarm", OWNER)
         agent.post("/faults", request("second", gpus=[GPU1, GPU0], run="run-2"), expect=201)
 
@@ -31,7 +31,7 @@ class TestLimits:
         agent = agents.start("--allow-xid", "94", "--allow-xid", "48")
         status, error = agent.refused("/faults", request())
         assert (status, error["code"]) == (403, "xid_not_allowed")
-        assert "(48, 94)" in error["message"]
+        assert "(48, 94)" in error["detail"]
         agent.post("/faults", request(xid=48), expect=201)
 
     def test_too_many_faults(self, agents):
@@ -39,7 +39,7 @@ class TestLimits:
         agent.post("/faults", request("one"), expect=201)
         status, error = agent.refused("/faults", request("two", gpus=[GPU1]))
         assert (status, error["code"]) == (409, "too_many_faults")
-        assert "one" in error["message"]
+        assert "one" in error["detail"]
 
     def test_too_often(self, agents, node):
         agent = agents.start("--burst", "2", "--rate", "1")

@@ -116,7 +116,7 @@ def test_a_long_poll_with_the_token_is_not_ended_by_strangers(
         assert polling.getresponse().status == 200
 
 
-@pytest.mark.timer("agent/offbus_agent/http/connections.py", "agent/offbus_agent/http/server.py")
+@pytest.mark.timer("agent/offbus_agent/http/connections.py", "agent/offbus_agent/http/body.py")
 @pytest.mark.parametrize(
     ("sent", "within_s", "answer"),
     [

@@ -68,12 +68,12 @@ def test_the_probe_is_answered_whoever_asks_from_its_address(agent: RunningAgent
 
 
 def test_what_a_probe_is_answered_is_the_same_on_every_connection(agent: RunningAgent, port: str) -> None:
-    assert agent.get("/readyz") == {"ready": True}
+    assert agent.get("/readyz") == {"ready": True, "why": []}
     with closing(tcp(port, POD, WATCHDOG_S)) as sock:
         sock.sendall(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
         alone = b"".join(iter(lambda: sock.recv(65536), b""))
     assert alone.startswith(b"HTTP/1.1 200 ")
-    assert alone.endswith(b'\r\n\r\n{"ready":true}')
+    assert alone.endswith(b'\r\n\r\n{"ready":true,"why":[]}')
 
 
 def test_the_manifest_s_probe_asks_what_is_answered_always() -> None:

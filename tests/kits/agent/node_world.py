@@ -169,8 +169,10 @@ class RunningAgent:
         """A POST that must be refused: status and error."""
         reply = self.client.post(path, json=body)
         assert reply.status_code >= 400, reply.text
-        error: dict[str, Any] = reply.json()["error"]
-        assert error["message"]
+        error: dict[str, Any] = reply.json()
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert (error["status"], error["title"]) == (reply.status_code, error["code"].replace("_", " "))
+        assert error["detail"]
         return reply.status_code, error
 
     def wait_for(self, fault: str, kind: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class AgentsConformance:
     async def test_an_agents_refusal_is_an_answer(self, port: Port, node: str) -> None:
         reply = await port.agents.request(node, "GET", "/faults/no-such-fault")
         assert reply.status == 404
-        assert reply.json()["error"]["message"]
+        assert reply.json()["detail"]
 
     async def test_a_write_is_admitted(self, port: Port, node: str) -> None:
         # the body is refused, which shows that the request itself was admitted
