@@ -1,8 +1,9 @@
 """A right that is missing is named before anything is touched: each single one, on the API server's own RBAC."""
 
 import json
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,21 +134,26 @@ def command(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def refusals(scenario: str, expected: list[str], capfd: pytest.CaptureFixture[str]) -> list[str]:
+def refusals(
+    scenario: str, expected: list[str], capfd: pytest.CaptureFixture[str], topic: str = ""
+) -> list[str]:
     """What `offbus plan` refuses, once the server's authorizer has learnt of the roles (it cannot be watched)."""
     found: list[str] = []
     deadline = time.monotonic() + WATCHDOG_S
     while found != expected and time.monotonic() < deadline:
         assert command("plan", scenario, "--format", "json") == 3
         place = json.loads(capfd.readouterr().out)["preflight"]
-        found = [one["text"] for one in place if one["level"] == "error"]
+        errors = (one for one in place if one["level"] == "error" and topic in ("", one["topic"]))
+        found = [re.sub(r"(in drill-b)-[0-9a-f]+$", r"\1-RUN", one["text"]) for one in errors]
     return found
 
 
-def written(folder: Path) -> Path:
+IN_DRILLS = {"existing": {"kind": "Deployment", "name": "llm", "namespace": DRILLS}}
+
+
+def written(folder: Path, deploy: Mapping[str, Any] = IN_DRILLS) -> Path:
     environment = {"uses": "kubernetes", "namespace": DRILLS}
-    existing = {"kind": "Deployment", "name": "llm", "namespace": DRILLS}
-    steps = [{"id": "deploy", "uses": "deploy", "with": {"existing": existing}}]
+    steps = [{"id": "deploy", "uses": "deploy", "with": deploy}]
     scenario = {"offbus": 1, "name": "lacking", "environment": environment, "steps": steps}
     path = folder / "lacking.yaml"
     path.write_text(yaml.safe_dump(scenario))
@@ -162,6 +168,57 @@ async def touched(server: LoneServer) -> dict[str, str]:
             for one in (await port.objects.list(kind, namespace=AGENT_NAMESPACE)).items:
                 found[f"{kind}/{one['metadata']['name']}"] = one["metadata"]["resourceVersion"]
     return found
+
+
+ELSEWHERE = "drill-b"
+"""Where nobody here has rights."""
+HERE = {"existing": {"kind": "Deployment", "name": "llm", "namespace": ELSEWHERE}}
+
+
+def manifest(folder: Path, namespace: str) -> str:
+    (folder / "target.yaml").write_text(yaml.safe_dump(deployment("llm", namespace)))
+    return "target.yaml"
+
+
+@pytest.mark.parametrize(
+    ("deploy", "where"),
+    [
+        (lambda _folder: HERE, ELSEWHERE),
+        (lambda folder: {"manifest": manifest(folder, ELSEWHERE)}, ELSEWHERE),
+        (lambda folder: {"manifest": manifest(folder, DRILLS), "namespace": ELSEWHERE}, ELSEWHERE),
+        (
+            lambda folder: {
+                "manifest": manifest(folder, DRILLS),
+                "namespace": ELSEWHERE,
+                "ephemeral": True,
+            },
+            f"{ELSEWHERE}-RUN",
+        ),
+    ],
+    ids=["existing", "a manifest with its own", "a manifest put there", "made for the run"],
+)
+def test_rights_are_asked_for_where_they_will_be_used(
+    bound: None,
+    server: LoneServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    deploy: Callable[[Path], dict[str, Any]],
+    where: str,
+) -> None:
+    """The credentials have all rights in the namespace of the environment, and none in the target's."""
+    monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(Users.ENTITLED)))
+    scenario = str(written(tmp_path, deploy(tmp_path)))
+    wanted = [f"missing permission: {one} in {where}" for one in RIGHTS if one.scope is Scope.DRILL]
+    found = refusals(scenario, wanted, capfd, topic="rights")
+    assert found == wanted
+    before = anyio.run(touched, server)
+    assert command("run", scenario, "--runs", str(tmp_path / "runs")) == 3
+    said = "".join(capfd.readouterr())
+    assert re.search(rf"missing permissions: .*delete pods in {where.replace('RUN', '[0-9a-f]+')}", said)
+    assert anyio.run(touched, server) == before
+    (journal,) = tmp_path.glob("runs/*/journal.jsonl")
+    assert b"undo_recorded" not in journal.read_bytes()
 
 
 async def test_a_run_is_refused_before_anything_is_touched(port_for: PortFor) -> None:
