@@ -146,6 +146,12 @@ class Cluster:
         if (dry := dry_part(self.responder_parts, step.waits_for)) is not None:
             raise StepError(dry.why_not(step.name), hint=dry.way_out(step.name))
 
+    async def require_rights(self, namespaces: Collection[str]) -> None:
+        """Refuse a step that acts in namespaces where permissions are missing: for the begin of its `run`.
+
+        Raises StepError. An adapter without permissions refuses nothing.
+        """
+
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""
         self.leases.check()

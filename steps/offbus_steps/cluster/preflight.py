@@ -35,6 +35,8 @@ class DrillPreflight:
     """Namespace and labels of the pods of a target that a step would create."""
     namespaces: list[str] = field(default_factory=list)
     """Where steps would create or change objects that an undo has to reach."""
+    made_for_run: list[str] = field(default_factory=list)
+    """Namespaces that steps would make for this run, and delete as a whole."""
 
     async def pods(self) -> Sequence[tuple[str, Labels]]:
         """Namespace and labels of the target's pods: those that run, else those that would be created."""

@@ -40,6 +40,7 @@ async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
         assert params.existing is not None  # noqa: S101  ensured by the model's validator
         ref = Ref(params.existing.kind, params.existing.name, params.existing.namespace)
         cluster.guards.require_namespace(ref.namespace)
+        await cluster.require_rights({ref.namespace})
         if params.collect:
             await _collect_later(ctx, await cluster.port.objects.get(ref))
     target = Target.of(workload_of(await cluster.port.objects.get(ref)), port=params.port)
@@ -73,6 +74,7 @@ async def _create_all(
     ctx: Context, cluster: Cluster, objects: Sequence[Object], collected: Ref | None
 ) -> list[str]:
     wanted = []
+    await cluster.require_rights({Ref.of(one).namespace for one in objects} - {""})
     for obj in _with_namespaces(objects):
         try:
             found = await cluster.port.objects.get(Ref.of(obj))

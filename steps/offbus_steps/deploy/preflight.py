@@ -51,7 +51,8 @@ async def preflight(drill: DrillPreflight, intent: Intent) -> list[PreflightChec
             objects = read_manifest(path)
             drill.created_pods = list(_pods_made(objects, space))
             if ephemeral:  # deleted as a whole: no namespace that an undo has to reach
-                drill.cluster.guards.require_namespace(f"{space}-{drill.cluster.run.run_id}")
+                drill.made_for_run.append(f"{space}-{drill.cluster.run.run_id}")
+                drill.cluster.guards.require_namespace(drill.made_for_run[-1])
                 text = f"would create a namespace {space}-RUN with everything in {path.name}"
                 return [PreflightCheck("target", text)]
             refs = list(_refs(objects, space))

@@ -12,7 +12,7 @@ otherwise both remain, the Lease unrenewed, for the recovery of the run. Nothing
 """
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
 from offbus_steps.kubernetes.ownership.run_records import RunRecords
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.rbac.access_review import preflight
+from offbus_steps.kubernetes.rbac.access_review import ROLES, missing_drill_rights, preflight
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import PortError, Ref
@@ -78,10 +78,21 @@ class KubernetesCluster(SeenCluster):
         guards: ClusterGuards,
         tasks: Background,
         ownership: Ownership,
+        drill_namespace: str,
     ) -> None:
         super().__init__(port, run, guards, tasks)
         self._ownership = ownership
-        self._api = port.api
+        self._port = port
+        self._drill_namespace = drill_namespace
+        """Where permissions were checked before the run; "": everywhere."""
+
+    async def require_rights(self, namespaces: Collection[str]) -> None:
+        """See Cluster."""
+        if not self._drill_namespace:
+            return
+        asked = sorted({*namespaces} - {self._drill_namespace})
+        if missing := await missing_drill_rights(self._port, asked):
+            raise StepError(f"missing permissions: {'; '.join(missing)}", hint=ROLES)
 
     async def may_change(self) -> None:
         """Raises StepError when a fault's lease or the run itself was lost: called before every effect."""
@@ -99,7 +110,7 @@ class KubernetesCluster(SeenCluster):
             raise StepError(f"a Secret is named NAMESPACE/NAME/KEY, and this is {name!r}")
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(secret, safe='')}"
         try:
-            data = (await self._api.json(Call("GET", path))).get("data") or {}
+            data = (await self._port.api.json(Call("GET", path))).get("data") or {}
             return b64decode(data[key], validate=True).decode()
         except PortError as err:
             hint = f"kubectl auth can-i get secrets/{secret} -n {namespace}"
@@ -147,7 +158,7 @@ async def open_kubernetes(
                 namespaces = drill_namespaces(options.namespace, guards.namespaces)
                 for one in await gaps(port, namespaces, options.agent_namespace):
                     run.observed(lane="run", subject="reaper", to=str(one), evidence={"fix": one.fix})
-        opening = Opening(port, guards, run, ownership)
+        opening = Opening(port, guards, run, ownership, options.namespace)
         try:
             with unreachable():
                 await ownership.lease.take()
@@ -176,7 +187,7 @@ async def reopen_kubernetes(
         if known.ours:
             note(run_dir, again)
         run.opened(again)
-        async with Opening(port, known.guards, run, ownership).opened() as cluster:
+        async with Opening(port, known.guards, run, ownership, known.options.namespace).opened() as cluster:
             yield cluster
 
 
@@ -196,6 +207,7 @@ class Opening:
     guards: ClusterGuards
     run: RunHandle
     ownership: Ownership
+    drill_namespace: str = ""
     is_open: bool = False
 
     @asynccontextmanager
@@ -207,7 +219,12 @@ class Opening:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self.ownership.lease.keep, self.run.abort)
                     cluster = KubernetesCluster(
-                        self.port, self.run, self.guards, Background(tasks, self.run), self.ownership
+                        self.port,
+                        self.run,
+                        self.guards,
+                        Background(tasks, self.run),
+                        self.ownership,
+                        self.drill_namespace,
                     )
                     await cluster.start()
                     self.is_open = True

@@ -29,8 +29,8 @@ class KubernetesOptions(Options):
     )
     namespace: str = Field(
         default="",
-        description="The only namespace of the drill, when the credentials have permissions in no other. Empty: "
-        "permissions are checked in all namespaces.",
+        description="The namespace of the drill, when the credentials have permissions in no other. They are checked "
+        "there, and where `deploy` acts elsewhere. Empty: permissions are checked in all namespaces.",
     )
     kubeconfig: Annotated[str, UsersChoice(WHY_THE_USERS)] = Field(
         default="",

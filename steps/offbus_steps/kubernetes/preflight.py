@@ -1,8 +1,9 @@
 """`offbus plan` on a cluster: everything that would refuse a run, and what a run would do. Changes nothing.
 
 First what a run checks before it changes anything (permissions, agents, the Lease), each problem on a line of its own;
-without the permissions nothing more is checked. Then whether the reaper could finish the run if its runner died, the
-deployed responder (`responder_checks`), and the steps' own checks (offbus_steps.cluster.preflight).
+without the permissions nothing more is checked. Then the steps' own checks (offbus_steps.cluster.preflight), and the
+permissions in the namespaces where these tell that they act; whether the reaper could finish the run if its runner
+died; the deployed responder (`responder_checks`).
 """
 
 from collections.abc import Sequence
@@ -15,15 +16,21 @@ from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.unfinished_runs import NOBODY, runs_known
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.rbac.access_review import missing_agents, missing_rights
+from offbus_steps.kubernetes.rbac.access_review import (
+    ROLES,
+    missing_agents,
+    missing_drill_rights,
+    missing_rights,
+)
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.nvsentinel.settings import dry_run_checks, responder_checks
+from offbus_steps.port import Forbidden
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["preflight_kubernetes"]
 
-ROLES = "deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run"
+NOTHING_MORE = PreflightCheck("environment", "without these permissions nothing more can be checked")
 
 
 async def preflight_kubernetes(
@@ -38,14 +45,13 @@ async def preflight_kubernetes(
         with unreachable():
             checks = await _permissions_and_agents(port, options)
             if any(one.topic == "rights" for one in checks):
-                return [
-                    *checks,
-                    PreflightCheck("environment", "without these permissions nothing more can be checked"),
-                ]
+                return [*checks, NOTHING_MORE]
             checks += await _owners(port, options)
             async with open_cluster(port, run, guards) as cluster:
                 drill = DrillPreflight(cluster, scenario_dir)
-                of_steps = await drill_checks(drill, intents)
+                of_steps, lacking = await _checks_where_they_act(port, options, drill, intents)
+            if lacking:
+                return [*checks, *lacking, NOTHING_MORE]
             namespaces = drill_namespaces(options.namespace, guards.namespaces, drill.namespaces)
             checks += await _reaper(port, options, namespaces)
             checks += await responder_checks(port.objects, guards.responder_namespace)
@@ -63,10 +69,7 @@ async def _permissions_and_agents(port: KubernetesPort, options: KubernetesOptio
         port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace
     )
     if lacking:
-        return [
-            reached,
-            *(PreflightCheck("rights", f"missing permission: {one}", "error", ROLES) for one in lacking),
-        ]
+        return [reached, *map(_missing, lacking)]
     hint = "run `kubectl apply -k deploy/base`, and check the DaemonSet offbus-agent"
     return [
         reached,
@@ -75,6 +78,28 @@ async def _permissions_and_agents(port: KubernetesPort, options: KubernetesOptio
             for node in await missing_agents(port)
         ),
     ]
+
+
+async def _checks_where_they_act(
+    port: KubernetesPort, options: KubernetesOptions, drill: DrillPreflight, intents: Sequence[Intent]
+) -> tuple[list[PreflightCheck], list[PreflightCheck]]:
+    """The checks of all steps, and the permissions that are missing where they tell that they act: these say why a
+    check was refused."""
+    refused = None
+    found = list[PreflightCheck]()
+    try:
+        found = await drill_checks(drill, intents)
+    except Forbidden as err:
+        refused = err
+    asked = options.namespace and {*drill.namespaces, *drill.made_for_run} - {options.namespace}
+    lacking = await missing_drill_rights(port, sorted(asked)) if asked else []
+    if refused is not None and not lacking:
+        raise refused
+    return found, list(map(_missing, lacking))
+
+
+def _missing(right: str) -> PreflightCheck:
+    return PreflightCheck("rights", f"missing permission: {right}", "error", ROLES)
 
 
 async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:

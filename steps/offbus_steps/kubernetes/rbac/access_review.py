@@ -4,6 +4,8 @@ Each permission is checked by a SelfSubjectAccessReview, concurrently, so that e
 nothing. Every refusal is CouldNotRun.
 """
 
+from collections.abc import Iterable
+
 import anyio
 
 from offbus.errors import CouldNotRun
@@ -14,7 +16,10 @@ from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Forbidden, PortError
 from offbus_steps.workloads.gpus import allocatable_gpus
 
-__all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
+__all__ = ["ROLES", "is_needed", "missing_agents", "missing_drill_rights", "missing_rights", "preflight"]
+
+ROLES = "deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run"
+"""What to do about missing permissions."""
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -29,7 +34,7 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
     if missing:
         raise CouldNotRun(
             f"missing permissions: {'; '.join(missing)}",
-            hint="deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run",
+            hint=ROLES,
         )
     absent = await missing_agents(port)
     if absent:
@@ -42,27 +47,38 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
 async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
     """The missing permissions, as "VERB RESOURCE in NAMESPACE", in the order of `runner_rights`."""
     spaces = {Scope.DRILL: drill_namespace, Scope.AGENTS: agent_namespace}  # "" is the whole cluster
-    wanted = [right for right in runner_rights() if await is_needed(port, right)]
-    lacking: set[Right] = set()
+    return await _lacking(port, [(right, spaces.get(right.scope, "")) for right in runner_rights()])
 
-    async def check(right: Right) -> None:
+
+async def missing_drill_rights(port: KubernetesPort, namespaces: Iterable[str]) -> list[str]:
+    """Those that are missing of what a drill does in its own namespaces, in each of these."""
+    mine = [right for right in runner_rights() if right.scope is Scope.DRILL]
+    return await _lacking(port, [(right, space) for space in dict.fromkeys(namespaces) for right in mine])
+
+
+async def _lacking(port: KubernetesPort, asked: Iterable[tuple[Right, str]]) -> list[str]:
+    wanted = [(right, space) for right, space in asked if await is_needed(port, right)]
+    lacking: set[tuple[Right, str]] = set()
+
+    async def check(right: Right, space: str) -> None:
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": right.attributes(spaces.get(right.scope, ""))},
+            "spec": {"resourceAttributes": right.attributes(space)},
         }
         try:
             answer = await port.api.json(Call("POST", REVIEWS, body=body))
         except Forbidden as err:
             raise Forbidden(f"cannot check permissions: {err.message}", hint=err.hint) from err
         if not answer["status"]["allowed"]:
-            lacking.add(right)
+            lacking.add((right, space))
 
     async with anyio.create_task_group() as group:
-        for right in wanted:
-            group.start_soon(check, right)
-    missing = [(right, spaces.get(right.scope, "")) for right in wanted if right in lacking]
-    return [f"{right} in {space}" if space else str(right) for right, space in missing]
+        for right, space in wanted:
+            group.start_soon(check, right, space)
+    return [
+        f"{right} in {space}" if space else f"{right}" for right, space in wanted if (right, space) in lacking
+    ]
 
 
 async def missing_agents(port: KubernetesPort) -> list[str]:
