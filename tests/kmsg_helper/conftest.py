@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.agent.node_world import Agents, Node
+from tests.kits.agent.fixtures import agents, node
+
+__all__ = ["agents", "node"]
 
 
 @pytest.fixture
@@ -15,15 +17,3 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="offbus-node-") as made:
         Path(made).chmod(0o755)
         yield Path(made)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "n")
-
-
-@pytest.fixture
-def agents(node: Node) -> Iterator[Agents]:
-    found = Agents(node)
-    yield found
-    found.stop_all()
