@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.stopping import stoppable
 from benchmarks.subjects import ENGINES, cold_start, detectors, run_of, validation
 from benchmarks.timing import Samples, fsync_ms, interleaved
 
@@ -167,4 +168,5 @@ def report(where: str, rows: list[Row], *, keep: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

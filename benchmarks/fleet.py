@@ -25,6 +25,7 @@ import anyio
 from benchmarks.fleet_cluster import Fleet, served
 from benchmarks.fleet_report import BUDGETS, Share, results
 from benchmarks.fleet_watchers import POLL_S, Watcher, cpu_percent, ended, standing, watchers_of
+from benchmarks.stopping import stoppable
 from offbus.exits import Exit
 from offbus_steps.kubernetes.port import open_port
 from offbus_steps.kubernetes.rest.connection import Login
@@ -109,4 +110,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

@@ -72,10 +72,12 @@ class Watcher:
 @contextmanager
 def watchers_of(server: LoneServer, beside: Path | None) -> Iterator[tuple[Watcher, ...]]:
     """All, while the block runs: the runner, the poller and, where given, the runner of the interpreter `beside`."""
-    watchers = [start_runner(server, "runner", sys.executable, AGENT_NAMESPACE), start_poller(server)]
-    if beside is not None:
-        watchers.append(start_runner(server, "beside", str(beside), BESIDE))
+    watchers: list[Watcher] = []
     try:
+        watchers.append(start_runner(server, "runner", sys.executable, AGENT_NAMESPACE))
+        watchers.append(start_poller(server))
+        if beside is not None:
+            watchers.append(start_runner(server, "beside", str(beside), BESIDE))
         yield tuple(watchers)
     finally:
         for one in watchers:

@@ -17,6 +17,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stopping import stoppable
 from offbus_agent.lease_time import boottime_ns
 from tests.kits.agent.floods import HALF_A_HEAD, POLL, connections, gone_at, rows_flood, tcp
 from tests.kits.agent.node_world import OWNER, OWNER_ADDRESS, Node, RunningAgent, free_port, request
@@ -103,4 +104,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with stoppable():
+        raise SystemExit(main())

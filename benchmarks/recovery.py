@@ -22,6 +22,8 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.stopping import stoppable
+
 BIN = Path(sys.executable).parent
 TARGET = Path(__file__).parent.parent / "scenarios" / "targets" / "deployment.yaml"
 UNDOS = 100
@@ -105,9 +107,9 @@ class Bench:
 @contextmanager
 def sandbox(bench: Bench) -> Iterator[None]:
     """A kept one: it is there before a run and after it, as a cluster is."""
-    if (up := bench.offbus("local", "up")).returncode != 0:
-        raise SystemExit(f"bench: no sandbox: {up.stderr[-2000:]}")
     try:
+        if (up := bench.offbus("local", "up")).returncode != 0:
+            raise SystemExit(f"bench: no sandbox: {up.stderr[-2000:]}")
         yield
     finally:
         bench.offbus("local", "down")
@@ -138,4 +140,5 @@ def report(name: str, taken: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

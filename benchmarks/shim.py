@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.stopping import stoppable
 from offbus_agent.page.control import CallClass, ControlPage, EventsPage, Slot
 from offbus_agent.page.native_library import SHIM, library, standin_dir
 
@@ -159,4 +160,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

@@ -33,7 +33,12 @@ class Subject:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-            _, status, usage = os.wait4(process.pid, 0)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
             wall = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode != 0:

@@ -9,18 +9,25 @@ from pathlib import Path
 import pytest
 
 from tests.kits import REPOSITORY
+from tests.kits.cluster.programs import KWOK, build
 from tests.kits.drill.drill_world import processes_below
-from tests.kits.kubernetes.lone_server import LoneServer
 from tests.kits.watching import wait_until
 
 WATCHDOG_S = 120
 SMALL = ("--nodes", "3", "--pods", "3", "--seconds", "600")
 
 
-@pytest.mark.timeout(400)
+@pytest.fixture(scope="module")
+def player() -> None:
+    """kwok, built: minutes, once."""
+    build(KWOK)
+
+
+@pytest.mark.usefixtures("server", "player")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("once", ["3 of 3 nodes written", "all of it ready"])
-def test_it_leaves_no_process(server: LoneServer, tmp_path: Path, number: int, once: str) -> None:
+def test_it_leaves_no_process(tmp_path: Path, number: int, once: str) -> None:
     said = tmp_path / "said"
     with (
         said.open("wb") as err,
