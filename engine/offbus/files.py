@@ -1,15 +1,17 @@
-"""Files that somebody else may have made: whose they are, and reading them, bounded and without waiting for a pipe."""
+"""Files that somebody else may have made: whose they are, reading them within bounds, and replacing them whole."""
 
 import errno
 import grp
 import os
 import pwd
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-__all__ = ["Opener", "Reach", "read_bounded", "redirected", "replaceable_by", "shared_with"]
+__all__ = ["Opener", "Reach", "read_bounded", "redirected", "replaceable_by", "replacing", "shared_with"]
 
 Opener = Callable[[Path, int, int], int]
 """Opens a file: path, flags and mode as of os.open, which is one; another may open it in a folder that is open."""
@@ -58,6 +60,24 @@ def read_bounded(path: Path, most: int, *, whole: bool = False, opener: Opener =
             return held if len(held) <= found.st_size else held + file.read(most + 1 - len(held))
     finally:
         os.close(fd)
+
+
+@contextmanager
+def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """A new file beside `path`, that gets its name when the block ends: synced, and whole. When the block raises, it is
+    removed, and what is there stays. Raises OSError. What SIGKILL leaves is a hidden file beside it.
+    """
+    fd, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with os.fdopen(fd, "wb") as out:
+            yield out
+            out.flush()
+            os.fchmod(fd, mode)  # last: a change of the owner clears bits of it
+            os.fsync(fd)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 def redirected(path: Path | str, *, dir_fd: int | None = None) -> str | None:

@@ -7,6 +7,8 @@ OSError. Must not: guess.
 import uuid
 from pathlib import Path
 
+from offbus.files import replacing
+
 __all__ = ["boot_id_folder", "read_boot_id", "renew_boot_id"]
 
 _NAME = "boot_id"
@@ -32,7 +34,5 @@ def read_boot_id(root: Path) -> str:
 
 def renew_boot_id(root: Path) -> None:
     """Replace it, as a reboot does; readers see the old or the new one, never a part."""
-    folder = boot_id_folder(root)
-    new = folder / f".{_NAME}.new"
-    new.write_text(f"{uuid.uuid4()}\n")
-    new.replace(folder / _NAME)
+    with replacing(boot_id_folder(root) / _NAME, 0o644) as file:
+        file.write(f"{uuid.uuid4()}\n".encode())

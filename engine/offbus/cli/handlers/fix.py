@@ -8,14 +8,13 @@ of the same file), where it may not be written, or where somebody has changed it
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
 
 from offbus.cli.handlers.overrides import Overrides
 from offbus.errors import CouldNotRun, UsageError
-from offbus.files import redirected
+from offbus.files import redirected, replacing
 from offbus.language.fix import Fixed, fixed
 from offbus.language.syntax import source
 
@@ -57,18 +56,11 @@ def _replace(file: Path, was: bytes, data: bytes) -> None:
     if seen.st_nlink > 1:
         raise OSError(errno.EMLINK, "it has another name, too, which would not be fixed")
     os.close(os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW))  # whether it may be written
-    fd, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:100]}.")
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(data)
-            out.flush()
-            if (seen.st_uid, seen.st_gid) != (os.geteuid(), os.fstat(fd).st_gid):
-                os.fchown(fd, seen.st_uid, seen.st_gid)
-            os.fchmod(fd, stat.S_IMODE(seen.st_mode))
-            os.fsync(fd)
+    with replacing(file, stat.S_IMODE(seen.st_mode)) as out:
+        out.write(data)
+        if (seen.st_uid, seen.st_gid) != (os.geteuid(), os.fstat(out.fileno()).st_gid):
+            os.fchown(out.fileno(), seen.st_uid, seen.st_gid)
+        out.flush()
+        os.fsync(out.fileno())  # it takes a while: who changes the file meanwhile is seen
         if source.bytes_of(file) != was:
             raise OSError(errno.EBUSY, "somebody has changed it meanwhile")
-        Path(beside).replace(file)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

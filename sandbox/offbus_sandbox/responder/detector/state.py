@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from offbus.files import replacing
 from offbus_steps.nvsentinel import names
 
 __all__ = ["DetectorState", "StateFile"]
@@ -56,6 +57,5 @@ class StateFile:
         cursors = {names.XID_CHECK: cursor}
         state = DetectorState(boot_id=boot_id, check_last_cursors=cursors, fell_off=fell_off)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_suffix(".new")
-        new.write_text(state.model_dump_json())
-        new.replace(self._path)
+        with replacing(self._path, 0o644) as file:
+            file.write(state.model_dump_json().encode())

@@ -12,13 +12,12 @@ import errno
 import os
 import signal
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from offbus.errors import CouldNotRun, UsageError
-from offbus.files import read_bounded, redirected
+from offbus.files import read_bounded, redirected, replacing
 from offbus.runner.signals import STOPPING
 
 __all__ = ["write_all"]
@@ -67,18 +66,8 @@ def _take(path: Path, undo: ExitStack, *, force: bool) -> None:
 
 def _put(path: Path, data: bytes) -> None:
     """Replace a file. Raises OSError."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    fd, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fchmod(fd, mode)
-            os.fsync(fd)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with replacing(path, stat.S_IMODE(path.stat().st_mode)) as out:
+        out.write(data)
 
 
 def _remove(folder: Path) -> None:
