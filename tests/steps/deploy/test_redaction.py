@@ -1,7 +1,11 @@
 """What is written into a run's folder holds no secret: not where it is set, nor where it is repeated."""
 
+import base64
+import html
 import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import yaml
@@ -293,6 +297,33 @@ class TestLogs:
         assert LEFT_OUT in shown
         assert value not in shown
         assert "MIIE" not in shown
+
+    @pytest.mark.parametrize(
+        "spelt",
+        [
+            repr,
+            lambda one: repr(one.encode()),
+            lambda one: json.dumps(json.dumps(one)),
+            lambda one: json.dumps(one).replace("/", "\\/"),
+            lambda one: "".join(f"\\u{ord(char):04X}" for char in one),
+            quote_plus,
+            lambda one: quote(quote(one, safe=""), safe=""),
+            html.escape,
+            lambda one: base64.b64encode(f"u:{one}".encode()).decode(),
+        ],
+        ids=["repr", "bytes", "JSON twice", "slashes", "numbers", "form", "URL twice", "HTML", "base64"],
+    )
+    def test_in_any_spelling_that_a_run_s_own_secrets_are_looked_for(
+        self, spelt: Callable[[str], str]
+    ) -> None:
+        value = 'p/w\'d "gr\u00fc\u00dfe" <1&2>\\end'
+        said = spelt(value)
+        shown = self.learnt(value).text(f"the key {said} is wrong")
+        assert LEFT_OUT in shown
+        assert len(shown) <= len(f"the key {LEFT_OUT} is wrong") + 16, "quotes of a spelling may stay"
+
+    def test_two_that_overlap_leave_no_rest(self) -> None:
+        assert self.learnt("abcdefgh-1", "fgh-12345").text("abcdefgh-12345") == LEFT_OUT
 
     def test_a_longer_secret_that_holds_a_shorter_one_goes_whole(self) -> None:
         assert self.learnt("abcdefgh", "abcdefgh-ijkl").text("x abcdefgh-ijkl y") == f"x {LEFT_OUT} y"
