@@ -5,9 +5,10 @@ to be harmless (offbus_steps.deploy.harmless_names). Other fields lose their val
 the values are no mere numbers: `maxTokens: 4096` is what one looks for after a failure. Command lines, URLs and
 configurations in strings lose what offbus_steps.deploy.secrets_in_text finds in them. URLs lose their userinfo.
 
-What was taken out is learnt, and masked where else it stands: in logs, events and messages, also as JSON or a URL
-escapes it; so are the secrets that the run itself has read (offbus.masking). A short or an everyday value is masked
-only if its name sounds secret: a log without its every "main" and "1" tells nothing, and hides nothing either.
+What was taken out is learnt, and masked where else it stands, in logs, events and messages, however it is spelt there;
+so are the secrets that the run itself has read, by the same means (offbus.masking). Of a value that is longer than any
+password only what JSON and a URL make of it is looked for, and its lines one by one. A short or an everyday value is
+masked only if its name sounds secret: a log without its every "main" and "1" tells nothing, and hides nothing either.
 
 Whoever writes a pod's log or its manifest chooses what is read here, while faults are undone. So no reader goes twice
 over what it has read, lines have a length, and the work is done in steps: of what the caller bounds, each is short, and
@@ -48,8 +49,10 @@ PART = 1 << 16
 """Characters that are searched in one step, where each look at them is dear."""
 SHORT_PART = 1 << 13
 """Characters of a step in which escapes are read, too."""
-SHORTEST, SHORTEST_UNSURE, STANDS_ALONE = 3, 8, 8
-"""Characters: what is masked of a name that sounds secret; of any other; what is masked inside of longer words, too."""
+LONGEST_SPELT = 256
+"""Characters of a value that is looked for in all spellings: a step reads so much more, 16 times, as a spelling has."""
+SHORTEST, SHORTEST_UNSURE = 3, 8
+"""Characters: what is masked of a name that sounds secret; of any other."""
 
 BOOKKEEPING = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
 """Fields that tell nothing of their own; they are left out."""
@@ -85,7 +88,11 @@ class Redaction:
     def __init__(self, secrets: Masking | None = None) -> None:
         self._secrets = secrets or Masking()
         """Of the run, which sent them to the target."""
+        self._learnt: set[str] = set()
+        self._spelt = Masking()
+        """Of what was learnt, all that is no longer than a password."""
         self._values: set[str] = set()
+        """Of the rest, and how JSON and URLs spell it."""
         self._prose: list[tuple[Any, Any]] = []
         """Containers in the copy that is being made, and the keys of their texts that are not masked yet."""
 
@@ -103,13 +110,13 @@ class Redaction:
         made = self._cleaned(value, "")
         yield
         for holder, key in self._prose:  # last: a message may stand before the value that it repeats
-            known = len(self._values) <= MOST_VALUES
+            known = len(self._learnt) <= MOST_VALUES
             holder[key] = (yield from self.masking(holder[key])) if known else LEFT_OUT
         return self._secrets.json(made) if self._secrets.knows_any else made
 
     def masking(self, text: str) -> Steps[str]:
         """A log or a message without what was learnt, credentials and userinfo. Raises TooManyValues."""
-        if len(self._values) > MOST_VALUES:
+        if len(self._learnt) > MOST_VALUES:
             raise TooManyValues(f"more than {MOST_VALUES} values would have to be masked")
         text = without_userinfo(text)
         yield
@@ -117,9 +124,10 @@ class Redaction:
         for start in range(0, len(text), PART):
             yield
             found += [(one.start, one.end) for one in secret_queries(text, start, start + PART)]
-        for start in range(0, len(text), SHORT_PART) if self._secrets.knows_any else ():
-            yield
-            found += self._secrets.spans(text, start, start + SHORT_PART)
+        for secrets in (one for one in (self._secrets, self._spelt) if one.knows_any):
+            for start in range(0, len(text), SHORT_PART):
+                yield
+                found += secrets.spans(text, start, start + SHORT_PART)
         for value in self._values:
             yield
             found += _occurrences(value, text)
@@ -206,7 +214,7 @@ class Redaction:
     def _learn(self, value: str, *, sure: bool) -> None:
         """Mask it from now on: each of its lines (a log prints a key line by line), the token behind its scheme, the
         parts of a list or a query. Nothing more once there are too many: no text is written then."""
-        if len(self._values) > MOST_VALUES:
+        if len(self._learnt) > MOST_VALUES:
             return
         listed = _LISTED.split(value) if _LISTED.search(value) else ()
         for part in {value, *value.splitlines(), value.rpartition(" ")[2], *listed}:
@@ -218,8 +226,12 @@ class Redaction:
                 or LEFT_OUT in one
             ):
                 continue
-            self._values |= {one, json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1]}
-            self._values.add(quote(one, safe="", errors="replace"))
+            self._learnt.add(one)
+            if len(one) <= LONGEST_SPELT:
+                self._spelt.learn(one)
+            else:
+                self._values |= {one, json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1]}
+                self._values.add(quote(one, safe="", errors="replace"))
 
 
 def _is_scalar(value: Any) -> bool:
@@ -236,10 +248,6 @@ def _done(steps: Steps[T]) -> T:
 
 
 def _occurrences(value: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where it stands; a short one only where it stands alone."""
-    if len(value) < STANDS_ALONE:
-        yield from (one.span() for one in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text))
-        return
     at = text.find(value)
     while at >= 0:
         yield at, at + len(value)

@@ -302,7 +302,7 @@ class TestLogs:
         "spelt",
         [
             repr,
-            lambda one: repr(one.encode()),
+            lambda one: repr(one.encode("latin-1")),
             lambda one: json.dumps(json.dumps(one)),
             lambda one: json.dumps(one).replace("/", "\\/"),
             lambda one: "".join(f"\\u{ord(char):04X}" for char in one),
