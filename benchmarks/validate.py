@@ -13,6 +13,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+from benchmarks.stopping import stoppable
 from benchmarks.timing import Samples, Subject, interleaved
 
 OFFBUS = str(Path(sys.executable).parent / "offbus")
@@ -104,4 +105,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()
