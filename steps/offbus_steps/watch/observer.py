@@ -10,7 +10,7 @@ Only what drills need is watched: nodes always, pods and workloads in the namesp
 on what a responder reports beside its marks on nodes (events, maintenance resources).
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.port import Invalid, Port, Ref, Silent, Unavailable
 from offbus_steps.watch.event_log import Observations, Transition
 from offbus_steps.watch.follow import follow
-from offbus_steps.watch.projections import PodProjection, Projection, WorkloadProjection, project
+from offbus_steps.watch.lookups import Lookups
+from offbus_steps.watch.projections import PodProjection, Projection, project
 from offbus_steps.watch.scope import Scope
 from offbus_steps.watch.transitions import changes
 
@@ -42,11 +43,7 @@ class Observer:
         self._tasks = tasks
         self._scopes: dict[tuple[str, str], Scope[Projection]] = {}
         self._checks: list[Callable[[], None]] = []
-        self._targets: dict[str, dict[Ref, Target]] = {}
-        """By namespace: whose pods are told apart from those that only have their labels."""
-        self._strangers: set[str] = set()
-        """Pods that were told to be none of a target's, by uid."""
-        self.log.world.owners.unread = self._unread
+        self.lookups = Lookups(port.objects, run, tasks, self.log)
 
     def check(self, guard: Callable[[], None]) -> None:
         """Call `guard` after every update."""
@@ -83,9 +80,8 @@ class Observer:
 
     async def watch_pods(self, target: "Target") -> None:
         """Watch its pods, and learn whose they are. It needs OWNER_ACCESS, and to list and watch pods."""
-        self._targets.setdefault(target.namespace, {})[target.ref] = target
+        await self.lookups.add(target)
         await self.watch("Pod", target.namespace)
-        await self._learn(target, list(self.log.world.pods(target.namespace)), "")  # of an older watch
 
     async def missed_changes(self) -> str | None:
         """Why something that happened may not have been seen, in words; None when all that is there was told.
@@ -102,39 +98,12 @@ class Observer:
         async with anyio.create_task_group() as tasks:
             for scope in self._scopes.values():
                 tasks.start_soon(look, scope)
-        return "; ".join(found[key] for key in self._scopes if key in found) or None
+        said = [found[key] for key in self._scopes if key in found]
+        return "; ".join(filter(None, (*said, self.lookups.missed()))) or None
 
     async def learn(self, told: Collection[Projection], version: str) -> None:
         """Whose pods these are; see `offbus_steps.watch.follow.Follower`, and so the next ones."""
-        pods = [one for one in told if isinstance(one, PodProjection)]
-        for space in {one.ref.namespace for one in pods}:
-            for target in self._targets.get(space, {}).values():
-                await self._learn(target, pods, version)
-        for one in told:
-            workload = self._targets.get(one.ref.namespace, {}).get(one.ref)
-            if workload is None:
-                continue
-            was = self.log.world.workload(one.ref)
-            if isinstance(one, WorkloadProjection) and (was is None or was.uid != one.uid):
-                await self.log.world.owners.learn_again(self._port.objects, workload)
-            await self._learn(workload, list(self.log.world.pods(one.ref.namespace)), version)
-
-    async def _learn(self, target: "Target", pods: Iterable[PodProjection], version: str) -> None:
-        """Learn whose these are; tell once of each that has the target's labels and is not its own."""
-        owners = self.log.world.owners
-        its = [one for one in pods if target.selects(one.labels) and one.ref.namespace == target.namespace]
-        if await owners.learn(self._port.objects, target, {one.controller for one in its}, version):
-            self.log.wake()
-        for one in its:
-            if one.uid not in self._strangers and (why := owners.why_not(one.controller, target.ref)):
-                self._strangers.add(one.uid)
-                to = f"has the labels of {target}, and is none of its pods: {why}"
-                self._run.observed(lane="pod", subject=str(one.ref), to=to, tone="caution")
-
-    def _unread(self, why: str) -> None:
-        """Roles from before offbus told pods apart: a recovery goes on without."""
-        to = f"pods are told by their labels alone: {why}"
-        self._run.observed(lane="watch", subject="owners of pods", to=to, tone="caution")
+        await self.lookups.learn(told, version)
 
     def seed(self, projection: Projection) -> None:
         """The first list."""
@@ -164,6 +133,8 @@ class Observer:
         if isinstance(was, PodProjection) and isinstance(now, PodProjection) and was.uid != now.uid:
             self.take(ref, None)  # replaced by another of its name
             was = None
+        if isinstance(was, PodProjection) and now is None:
+            self.lookups.forget(was)
         order = self.log.mark()
         found: list[Transition] = []
         for change in changes(was, now):

@@ -6,7 +6,8 @@ controller (the owner reference with `controller: true`), that one's controller,
 
 Links are read by a list of the kind in the target's namespace, when a pod that a target selects names a controller
 that is not known, and kept; nothing is watched for it. What made a pod is older than the pod: a list that is newer than
-the pod and does not show its controller shows that there is none, so one list answers for any number of strangers.
+the pod and does not show its controller shows that there is none, so one list answers for any number of strangers. How
+often a watch may look is `offbus_steps.watch.lookups`' part.
 
 What a stranger can still do: the API server takes any owner reference, so who knows the uid of a target's ReplicaSet
 (to read it is a right of its own) may name it as the controller of a pod. Kubernetes then counts it itself: a
@@ -78,6 +79,10 @@ class Owners:
         if last.uid in self._above or last.kind not in BETWEEN[workload.kind]:
             return f"its chain of controllers ends with {last}"
         return ""
+
+    def lacks(self, target: Target, firsts: Iterable[Controller | None], version: str = "") -> bool:
+        """Whether `learn` would read something."""
+        return next(self._gaps(target, firsts, version), None) is not None
 
     async def learn(
         self, objects: Objects, target: Target, firsts: Collection[Controller | None], version: str = ""

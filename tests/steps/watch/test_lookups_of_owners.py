@@ -1,4 +1,4 @@
-"""Whoever may create pods decides how many name controllers that nobody knows, and not how often the cluster is asked."""
+"""Whoever may create pods decides how many name controllers that nobody knows, not how often the cluster is asked."""
 
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ async def test_a_look_that_fails_is_made_again(tmp_path: Path) -> None:
 async def test_there_is_an_end_to_it_which_is_told_once(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, deployment("web", 1), pod("web-0", "web", "node-1")) as (one, port):
         await one.cluster.observer.watch_target(TARGET)
+        await anyio.sleep(1)
         one.cluster.observer.lookups.left = 3
         began = anyio.current_time()
         await flood(port, *range(20), every_s=10)
