@@ -17,7 +17,8 @@ class ScenarioParams(Params):
     """Which file, and what its inputs are."""
 
     file: str = Field(
-        min_length=1, description="A scenario file below the folder of this one; its name has no ${{ }}."
+        min_length=1,
+        description="A scenario file of the same repository, relative to this one, without ${{ }}.",
     )
     inputs: dict[str, Any] = Field({}, description="Values of its inputs; may hold ${{ expressions }}.")
 

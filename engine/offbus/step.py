@@ -125,7 +125,8 @@ class Reads:
         manifest: Annotated[str, Reads(check_manifest)]
 
     `check(path, given)` looks at the file when the scenario is loaded, and raises an OffbusError that says what is
-    wrong with it: a finding. `given` are the step's params, as far as they are known.
+    wrong with it: a finding. `given` are the step's params, as far as they are known. A file that the scenario may not
+    name (`offbus.named_files`) is a finding without it; a step that reads one whose name only the run knows asks there.
     """
 
     check: Callable[[Path, Mapping[str, Any]], None]
@@ -144,7 +145,7 @@ class Context(Recorder, Protocol):
 
     @property
     def scenario_dir(self) -> str:
-        """The folder of the scenario file: relative paths in params are relative to it."""
+        """The folder of the scenario file: relative paths in params are relative to it (`offbus.named_files`)."""
 
     @property
     def run_dir(self) -> str:

@@ -11,7 +11,7 @@ from offbus_steps.port import Object, Ref
 from offbus_steps.residue.patching import change
 from tests.kits.drill.drill_world import up
 from tests.kits.drill.following import follow, reach
-from tests.kits.drill.playing import LONG, SCENARIOS, Offbus
+from tests.kits.drill.playing import LONG, Offbus, copy_targets
 
 pytestmark = pytest.mark.drill
 
@@ -27,7 +27,7 @@ offbus: 1
 name: nobody-looks
 environment: {uses: local, responder: false}
 steps:
-  - {id: deploy, uses: deploy, with: {manifest: TARGETS/deployment.yaml}}
+  - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
   - {id: inject, uses: inject_xid, with: {xid: 79, patience: 2s}}
   - {id: seen, uses: await_detection, timeout: 10s}
 """
@@ -55,7 +55,8 @@ async def alarms(layout: Layout) -> list[Ref]:
 def test_it_passes_no_step_stays_and_is_told(offbus: Offbus, tmp_path: Path) -> None:
     layout = Layout.of(up(offbus, "--no-responder").folder)
     path = tmp_path / "nobody-looks.yaml"
-    path.write_text(SCENARIO.replace("TARGETS", str(SCENARIOS / "targets")))
+    copy_targets(tmp_path)
+    path.write_text(SCENARIO)
     runner, lines = follow(offbus, "run", path, "--view", "quiet")
     try:
         reach(lines, "step_started", '"seen"')

@@ -9,7 +9,7 @@ from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start
 from offbus_sandbox.responder.config import Breaker, ResponderConfig
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 
 pytestmark = pytest.mark.drill
 
@@ -19,7 +19,7 @@ name: trips-it
 environment: {uses: local, ENVIRONMENT}
 guards: {responder_breaker: BREAKER}
 steps:
-  - {id: deploy, uses: deploy, with: {manifest: TARGETS/deployment.yaml}}
+  - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
   - {id: inject, uses: inject_xid, with: {xid: 79, patience: 2s}}
   - {id: cordon, uses: await_cordon, timeout: 30s}
 """
@@ -29,7 +29,8 @@ OWN = "responder: {circuit_breaker: {enabled: true, percentage: 30}}"
 
 def scenario(folder: Path, breaker: str, environment: str = OWN) -> Path:
     path = folder / "trips-it.yaml"
-    text = SCENARIO.replace("TARGETS", str(SCENARIOS / "targets")).replace("BREAKER", breaker)
+    text = SCENARIO.replace("BREAKER", breaker)
+    copy_targets(folder)
     path.write_text(text.replace("ENVIRONMENT", environment))
     return path
 

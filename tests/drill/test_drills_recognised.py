@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.kits.drill.drill_world import up
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow]
 
-SCENARIO = f"""\
+SCENARIO = """\
 offbus: 1
 name: lines
-environment: {{uses: local}}
-guards: {{namespaces: ["drill-*"]}}
+environment: {uses: local}
+guards: {namespaces: ["drill-*"]}
 steps:
-  - {{id: deploy, uses: deploy, with: {{manifest: "{SCENARIOS}/targets/deployment.yaml"}}}}
-  - {{id: mark_ed, uses: inject_xid, with: {{xid: 43}}}}
-  - {{id: bare, uses: inject_xid, with: {{xid: 94, dialect: bare}}}}
+  - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
+  - {id: mark_ed, uses: inject_xid, with: {xid: 43}}
+  - {id: bare, uses: inject_xid, with: {xid: 94, dialect: bare}}
 """
 
 
@@ -28,6 +28,7 @@ def test_what_a_drill_wrote_is_told_with_its_run_and_what_has_no_mark_as_injecte
 ) -> None:
     up(offbus)
     path = tmp_path / "lines.yaml"
+    copy_targets(tmp_path)
     path.write_text(SCENARIO)
     finished = offbus.run(path)
     assert finished.code == 0, finished.output

@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.kits.drill.drill_world import up
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow]
 
-HEAD = f"""\
+HEAD = """\
 offbus: 1
 name: options
-environment: {{uses: local}}
-guards: {{namespaces: ["drill-*"]}}
+environment: {uses: local}
+guards: {namespaces: ["drill-*"]}
 steps:
-  - {{id: deploy, uses: deploy, with: {{manifest: "{SCENARIOS}/targets/deployment.yaml"}}}}
-  - {{id: prepare, uses: prepare_cuda}}
+  - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
+  - {id: prepare, uses: prepare_cuda}
 """
 FAILS = (
     "uses: verify_inference, with: {expect: failure, requests: 1, node: '${{ steps.inject.outputs.node }}'}"
@@ -26,6 +26,7 @@ WORKS = "uses: verify_inference, with: {requests: 3, node: '${{ steps.inject.out
 
 def scenario(folder: Path, *steps: str) -> Path:
     path = folder / "options.yaml"
+    copy_targets(folder)
     path.write_text(HEAD + "".join(f"  - {{{step}}}\n" for step in steps))
     return path
 

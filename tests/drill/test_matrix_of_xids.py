@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.kits.drill.drill_world import up
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import SCENARIOS, Offbus, copy_targets
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow]
 
@@ -68,5 +68,6 @@ def scenario(folder: Path, matrix: str) -> Path:
     lines = (SCENARIOS / "xid.yaml").read_text().splitlines(keepends=True)
     changed = [f"{matrix}\n" if line.startswith("matrix:") else line for line in lines]
     path = folder / "xid.yaml"
-    path.write_text("".join(changed).replace('"targets/', f'"{SCENARIOS}/targets/'))
+    copy_targets(folder)
+    path.write_text("".join(changed))
     return path

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits import REPOSITORY
-from tests.kits.drill.playing import Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 
-TARGETS = REPOSITORY / "scenarios" / "targets"
 IN_ENVIRONMENT, IN_FILE = "planted-in-a-variable-7f3c", "planted-in-a-file-91ab"
 IN_KUBECONFIG = {
     "token": "planted-token-5e1c",
@@ -60,7 +58,7 @@ def test_a_planted_secret_is_found_nowhere(
     secret.write_text(f"{IN_FILE}\n")
     drills = tmp_path / "drills"
     drills.mkdir()
-    (drills / "targets").symlink_to(TARGETS)
+    copy_targets(drills)
     model = '      model: "no-such-model"\n' if fails else ""
     (drills / "drill.yaml").write_text(DRILL.replace('      model: "MODEL"\n', model))
     (drills / "inputs.yaml").write_text(f"file: {{from_file: {secret}}}\n")
@@ -91,7 +89,7 @@ def test_what_a_kubeconfig_holds_is_found_nowhere_when_its_server_does_not_answe
 ) -> None:
     drills = tmp_path / "drills"
     drills.mkdir()
-    (drills / "targets").symlink_to(TARGETS)
+    copy_targets(drills)
     steps = "  - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}\n"
     (drills / "drill.yaml").write_text(
         f"offbus: 1\nname: planted\nenvironment: {{uses: kubernetes}}\nsteps:\n{steps}"

@@ -11,7 +11,7 @@ import pytest
 from offbus_sandbox.responder.detector.inotify import Folder
 from tests.kits.drill.drill_world import up
 from tests.kits.drill.following import follow, reach
-from tests.kits.drill.playing import LONG, SCENARIOS, Offbus
+from tests.kits.drill.playing import LONG, Offbus, copy_targets
 
 pytestmark = pytest.mark.drill
 
@@ -32,7 +32,7 @@ steps:
 
 def scenario(folder: Path) -> Path:
     """The scenario, beside the shipped targets."""
-    (folder / "targets").symlink_to(SCENARIOS / "targets")
+    copy_targets(folder)
     path = folder / "suspended.yaml"
     path.write_text(SCENARIO)
     return path

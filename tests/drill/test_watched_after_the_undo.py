@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.drill.playing import Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 
 pytestmark = pytest.mark.drill
 SCENARIO = """
@@ -15,18 +15,18 @@ name: settling
 environment: {uses: local, responder: {poll_s: 6}}
 guards: {namespaces: ["drill-*"], real_remediation: forbid}
 steps:
-  - {id: deploy, uses: deploy, with: {manifest: TARGET}}
+  - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
   - {id: line, uses: inject_xid, with: {xid: 79, patience: 10s}}
   - {id: seen, uses: await_detection, timeout: 1m}
 """
 """A responder that looks every six seconds may take 1.5 times as long, and what it else needs, to a repair."""
-TARGET = Path(__file__).parents[2] / "scenarios/targets/deployment.yaml"
 
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
     path = tmp_path / "settling.yaml"
-    path.write_text(SCENARIO.replace("TARGET", str(TARGET)))
+    copy_targets(tmp_path)
+    path.write_text(SCENARIO)
     return path
 
 

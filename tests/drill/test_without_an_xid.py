@@ -5,29 +5,30 @@ from pathlib import Path
 import pytest
 
 from tests.kits.drill.drill_world import up
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow]
 
-SCENARIO = f"""\
+SCENARIO = """\
 offbus: 1
 name: fallen-off
-environment: {{uses: local}}
-guards: {{namespaces: ["drill-*"], max_cordoned_nodes: 1}}
+environment: {uses: local}
+guards: {namespaces: ["drill-*"], max_cordoned_nodes: 1}
 steps:
-  - {{id: deploy, uses: deploy, with: {{manifest: "{SCENARIOS}/targets/deployment.yaml"}}}}
-  - {{id: inject, uses: inject_xid, with: {{xid: 0}}}}
-  - {{id: told, uses: await_detection, timeout: 2m, expect: ["outputs.fatal == xid(0).cordons"]}}
-  - {{id: cordon, uses: await_cordon, timeout: 3m}}
-  - {{id: drain, uses: await_drain, timeout: 5m}}
-  - {{id: repair, uses: await_remediation, timeout: 5m}}
-  - {{id: uncordon, uses: await_uncordon, timeout: 5m}}
+  - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
+  - {id: inject, uses: inject_xid, with: {xid: 0}}
+  - {id: told, uses: await_detection, timeout: 2m, expect: ["outputs.fatal == xid(0).cordons"]}
+  - {id: cordon, uses: await_cordon, timeout: 3m}
+  - {id: drain, uses: await_drain, timeout: 5m}
+  - {id: repair, uses: await_remediation, timeout: 5m}
+  - {id: uncordon, uses: await_uncordon, timeout: 5m}
 """
 
 
 def test_it_is_detected_cordoned_drained_repaired_and_uncordoned(offbus: Offbus, tmp_path: Path) -> None:
     up(offbus)
     path = tmp_path / "fallen-off.yaml"
+    copy_targets(tmp_path)
     path.write_text(SCENARIO)
     finished = offbus.run(path)
     assert finished.code == 0, finished.output
@@ -42,6 +43,7 @@ def test_it_is_detected_cordoned_drained_repaired_and_uncordoned(offbus: Offbus,
 def test_undone_in_the_middle_it_leaves_nothing_either(offbus: Offbus, tmp_path: Path) -> None:
     up(offbus)
     path = tmp_path / "fallen-off.yaml"
+    copy_targets(tmp_path)
     path.write_text(SCENARIO.partition("  - {id: drain")[0])
     finished = offbus.run(path)
     assert finished.code == 0, finished.output

@@ -13,6 +13,7 @@ from offbus.cli.handlers.steps import explain_one, list_all
 from offbus.errors import UsageError
 from offbus.language.plan import make_plan
 from tests.kits import REPOSITORY
+from tests.kits.drill.playing import copy_targets
 from tests.kits.language.drill_types import STEPS, drill, load, registry
 
 SCENARIOS = REPOSITORY / "scenarios"
@@ -31,7 +32,7 @@ def offbus(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "targets").symlink_to(SCENARIOS / "targets")
+    copy_targets(tmp_path)
     (tmp_path / "good.yaml").write_text(DRILL)
     (tmp_path / "bad.yaml").write_text(DRILL.replace("inject_fault", "inject_falt"))
     return tmp_path

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+from offbus.named_files import repository_of
+
 __all__ = ["in_repository", "repository"]
 
 
 def repository() -> Path:
     """The folder with `.git` that holds the working directory; without one that directory itself."""
     here = Path.cwd().resolve()
-    return next((one for one in (here, *here.parents) if (one / ".git").exists()), here)
+    return repository_of(here) or here
 
 
 def in_repository(file: str, root: Path) -> str | None:

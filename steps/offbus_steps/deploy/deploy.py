@@ -8,7 +8,6 @@ manifests are written into the run's folder (offbus_steps.deploy.collect).
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from offbus.errors import StepError
 from offbus.step import Context
@@ -21,7 +20,7 @@ from offbus_steps.kinds import KINDS
 from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.watch.readiness import progress_of, ready_pods, rolled_out
-from offbus_steps.workloads.manifest import read_manifest, target_in
+from offbus_steps.workloads.manifest import manifest_of, target_in
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -33,7 +32,7 @@ async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
     cluster = cluster_of(ctx)
     created: list[str] = []
     if params.manifest is not None:
-        objects = _wanted(ctx, params, read_manifest(Path(ctx.scenario_dir, params.manifest)))
+        objects = _wanted(ctx, params, manifest_of(ctx.scenario_dir, params.manifest))
         ref = target_in(objects, params.workload)
         created = await _create_all(ctx, cluster, objects, ref if params.collect else None)
     else:

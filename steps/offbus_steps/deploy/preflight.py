@@ -13,7 +13,7 @@ from offbus_steps.cluster.wait import target_objects
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.labels import Labels
-from offbus_steps.workloads.manifest import read_manifest
+from offbus_steps.workloads.manifest import manifest_of
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -30,9 +30,7 @@ def touches(params: Mapping[str, Any], folder: Path) -> Iterable[str]:
     if params.get("ephemeral"):
         return [f"creates a namespace {params['namespace']}-RUN with everything in {Path(manifest).name}"]
     try:
-        return [
-            f"creates {one}" for one in _refs(read_manifest(Path(folder, manifest)), params.get("namespace"))
-        ]
+        return [f"creates {one}" for one in _refs(manifest_of(folder, manifest), params.get("namespace"))]
     except OffbusError as err:
         return [f"creates what {manifest} holds, which cannot be read: {err.message}"]
 
@@ -47,13 +45,12 @@ async def preflight(drill: DrillPreflight, intent: Intent) -> list[PreflightChec
             drill.target, checks = await _existing(drill.cluster, existing, intent.params.get("port"))
             return checks
         if isinstance(manifest, str):
-            path = Path(drill.scenario_dir, manifest)
-            objects = read_manifest(path)
+            objects = manifest_of(drill.scenario_dir, manifest)
             drill.created_pods = list(_pods_made(objects, space))
             if ephemeral:  # deleted as a whole: no namespace that an undo has to reach
                 drill.made_for_run.append(f"{space}-{drill.cluster.run.run_id}")
                 drill.cluster.guards.require_namespace(drill.made_for_run[-1])
-                text = f"would create a namespace {space}-RUN with everything in {path.name}"
+                text = f"would create a namespace {space}-RUN with everything in {Path(manifest).name}"
                 return [PreflightCheck("target", text)]
             refs = list(_refs(objects, space))
             drill.namespaces += [one.namespace for one in refs if one.namespace]

@@ -80,7 +80,8 @@ class DeployParams(Params):
     """Exactly one of `manifest` and `existing`."""
 
     manifest: Annotated[str | None, Reads(_check_manifest)] = Field(
-        default=None, description="YAML file with the objects to create, relative to the scenario."
+        default=None,
+        description="YAML file with the objects to create, relative to the scenario and in its repository.",
     )
     existing: Existing | None = Field(
         default=None, description="A workload that is already there; it is not changed."

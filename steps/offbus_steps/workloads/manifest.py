@@ -11,15 +11,16 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from offbus.errors import StepError
+from offbus.errors import StepError, UsageError
 from offbus.files import read_bounded
+from offbus.named_files import NamedFiles
 from offbus_steps.kinds import KINDS
 from offbus_steps.object_names import NAME, NAMESPACE
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.manifest_yaml import entries
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
-__all__ = ["ALLOWED_KINDS", "read_manifest", "target_in"]
+__all__ = ["ALLOWED_KINDS", "manifest_of", "read_manifest", "target_in"]
 
 ALLOWED_KINDS = (
     "ConfigMap",
@@ -30,6 +31,16 @@ ALLOWED_KINDS = (
     *WORKLOAD_KINDS,
 )
 LARGEST = 1 << 20
+
+
+def manifest_of(scenario_dir: str | Path, name: str) -> list[Object]:
+    """The checked objects of the manifest that a scenario in this folder names. Raises StepError."""
+    folder = Path(scenario_dir)
+    try:
+        NamedFiles(folder).real(folder / name)
+    except UsageError as err:
+        raise StepError(f"the manifest {err.message}", hint=err.hint) from err
+    return read_manifest(folder / name)
 
 
 def read_manifest(path: Path) -> list[Object]:

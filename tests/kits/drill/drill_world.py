@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import SCENARIOS, Offbus, copy_targets
 
 __all__ = [
     "Sandbox",
@@ -98,8 +98,7 @@ def variant(tmp_path: Path, name: str, **changes: str) -> Path:
         text = text.replace(key, new)
     folder = tmp_path / "scenarios"
     folder.mkdir(exist_ok=True)
-    if not (folder / "targets").exists():
-        (folder / "targets").symlink_to(SCENARIOS / "targets")
+    copy_targets(folder)
     path = folder / f"{name}.yaml"
     path.write_text(text)
     return path

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,11 +13,16 @@ from offbus.journal.events import Event
 from offbus.journal.reader import read_journal
 from tests.kits import REPOSITORY
 
-__all__ = ["LONG", "REPOSITORY", "SCENARIOS", "Finished", "Offbus"]
+__all__ = ["LONG", "REPOSITORY", "SCENARIOS", "Finished", "Offbus", "copy_targets"]
 
 SCENARIOS = REPOSITORY / "scenarios"
 LONG = 240
 """Seconds after which a drill that hangs is given up; no test asserts how long one takes."""
+
+
+def copy_targets(folder: Path) -> None:
+    """Put the shipped targets beside a scenario in this folder, as `targets/`: it names no files elsewhere."""
+    shutil.copytree(SCENARIOS / "targets", folder / "targets", dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)

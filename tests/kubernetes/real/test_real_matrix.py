@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.drill.playing import SCENARIOS, Offbus
+from tests.kits.drill.playing import SCENARIOS, Offbus, copy_targets
 from tests.kits.kubernetes.installing import ClusterPaths
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1800)]
@@ -17,10 +17,9 @@ CELLS = {48: "COMPONENT_RESET", 74: "CONTACT_SUPPORT", 94: "NONE"}
 def test_each_cell_is_right_for_its_xid(drill_paths: ClusterPaths, tmp_path: Path) -> None:
     lines = (SCENARIOS / "xid.yaml").read_text().splitlines(keepends=True)
     file = tmp_path / "xid.yaml"
+    copy_targets(tmp_path)
     file.write_text(
-        "".join(
-            f"matrix: {{xid: {list(CELLS)}}}\n" if line.startswith("matrix:") else line for line in lines
-        ).replace('"targets/', f'"{SCENARIOS}/targets/')
+        "".join(f"matrix: {{xid: {list(CELLS)}}}\n" if line.startswith("matrix:") else line for line in lines)
     )
     offbus = Offbus(tmp_path, 1500)
     kubeconfig = f"kubeconfig={drill_paths.kubeconfig}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.kits.drill.playing import Offbus
+from tests.kits.drill.playing import Offbus, copy_targets
 from tests.kits.kubernetes.installing import REPOSITORY, ClusterPaths, configure_responder, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -45,10 +45,11 @@ def scenario_with_validation(folder: Path) -> Path:
     scenario = yaml.safe_load(RESPONSE.read_text())
     for step in scenario["steps"]:
         if "manifest" in step.get("with", {}):
-            step["with"]["manifest"] = str((RESPONSE.parent / step["with"]["manifest"]).resolve())
+            step["with"]["manifest"] = step["with"]["manifest"].removeprefix("../../scenarios/")
     at = next(number for number, step in enumerate(scenario["steps"]) if step["id"] == "uncordon")
     scenario["steps"].insert(at, {"id": "valid", "uses": "await_validation", "timeout": "3m"})
     scenario["expect"].append("metrics.time_to_remediate <= metrics.time_to_validate")
+    copy_targets(folder)
     path = folder / "response.yaml"
     path.write_text(yaml.safe_dump(scenario))
     return path

@@ -5,6 +5,7 @@ is often the one, and kubelet has restarted the container before the step asks.
 """
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,9 +44,10 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def prepared(sandbox: Layout, folder: Path) -> AsyncIterator[tuple[Bench, Any]]:
     """The shipped target with the shim loaded; everything is undone afterwards."""
+    shutil.copy(TARGET, folder)
     async with bench(sandbox, folder, ClusterGuards()) as one:
         try:
-            target = (await one.run(DEPLOY, manifest=str(TARGET), collect=False)).target
+            target = (await one.run(DEPLOY, manifest=TARGET.name, collect=False)).target
             await one.run(PREPARE_CUDA, target=target)
             yield one, target
         finally:

@@ -3,6 +3,7 @@
 Real processes under the real shim on a real sandbox. Nobody responds there: tests play the responder's part.
 """
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -56,12 +57,13 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def deployed(sandbox: Layout, folder: Path) -> AsyncIterator[tuple[Bench, Any]]:
     """The shipped target, a pod on each of two nodes; everything is undone afterwards, and nothing is left."""
+    shutil.copy(TARGET, folder)
     async with (
         bench(sandbox, folder, ClusterGuards(max_cordoned_nodes=2)) as one,
         taking_uncordons(one.objects),
     ):
         before = await one.cluster.fingerprint()
-        out = await one.run(DEPLOY, manifest=str(TARGET), collect=False)
+        out = await one.run(DEPLOY, manifest=TARGET.name, collect=False)
         yield one, out.target
         await one.undo_all()
         assert differences(before, await one.cluster.fingerprint()) == []

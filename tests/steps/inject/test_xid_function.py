@@ -1,5 +1,6 @@
 """The function `xid` of expressions says of each XID what the catalogue and the responder's rule say."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,11 @@ def test_the_shipped_scenario_is_right_for_each_of_its_cells() -> None:
     ],
 )
 def test_a_wrong_use_is_a_finding(tmp_path: Path, condition: str, says: str) -> None:
+    shutil.copy(MANIFEST, tmp_path)
     path = tmp_path / "drill.yaml"
     path.write_text(
         "offbus: 1\nname: x\nenvironment: {uses: local}\nsteps:\n"
-        f'  - {{id: a, uses: deploy, with: {{manifest: {MANIFEST}}}, when: "{condition}"}}\n'
+        f'  - {{id: a, uses: deploy, with: {{manifest: {MANIFEST.name}}}, when: "{condition}"}}\n'
     )
     with pytest.raises(InvalidScenario) as refused:
         load_cells(path)

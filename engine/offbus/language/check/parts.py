@@ -7,8 +7,8 @@ time belong to the file that is run, and what a file that is inlined says of the
 must never be; so it is refused. Its steps have the ids `drill.NAME`, its names are its own: it sees its inputs and its
 steps, and is seen by what it lists under `outputs`. Its `expect` is judged at the end of the run.
 
-A scenario is hostile input: files lie below the folder of the one that is run (links followed), none inlines itself,
-and depth, number, size and steps are bounded. Each file is read once. No line is shown of one that does not begin as a
+A scenario is hostile input: files lie where a scenario may name them (`offbus.named_files`), none inlines itself, and
+depth, number, size and steps are bounded. Each file is read once. No line is shown of one that does not begin as a
 scenario does: credentials may lie beside it, and findings stand in the logs of whoever checks a stranger's proposal.
 """
 
@@ -31,6 +31,7 @@ from offbus.language.format import HeaderModel
 from offbus.language.syntax import braces, source
 from offbus.language.syntax.node import Node, weight
 from offbus.language.syntax.positions import Positions
+from offbus.named_files import NamedFiles
 from offbus.scenario_step import ScenarioParams
 
 __all__ = ["DEEPEST", "LONGEST", "MOST_FILES", "Files", "Part", "read_parts"]
@@ -90,7 +91,7 @@ class Files:
 
     def __init__(self, outermost: Path) -> None:
         self.folder = outermost.parent
-        self._allowed = outermost.parent.resolve()
+        self._allowed = NamedFiles(outermost.parent)
         self._first = outermost.resolve()
         self._read: dict[Path, source.Source] = {}
         self.steps = self.values = 0
@@ -119,17 +120,8 @@ class Files:
         return hashlib.sha256(repr(found).encode(errors="surrogateescape")).hexdigest()
 
     def resolved(self, path: Path) -> Path:
-        """Where a file really is. Raises UsageError where that is not below the scenario's folder."""
-        try:
-            real = path.resolve()
-        except (OSError, ValueError, RuntimeError) as err:  # a loop of links; a name with a NUL
-            raise UsageError(f"{path}: no file can have this name") from err
-        if not real.is_relative_to(self._allowed):
-            raise UsageError(
-                f"{path} is outside of the folder of the scenario",
-                hint="files that are inlined are in its folder or below it",
-            )
-        return real
+        """Where a file really is. Raises UsageError where a scenario may not name it."""
+        return self._allowed.real(path)
 
     def chain(self) -> tuple[Path, ...]:
         """What no file may inline that the scenario itself inlines."""

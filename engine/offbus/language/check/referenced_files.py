@@ -53,9 +53,9 @@ class FileChecker:
             )
         else:
             path = self._files.folder / name
-            if not said:
-                self._files.named.add(path)
             problem = self._problem(mark, path, given, params)
+            if not said and problem is None:
+                self._files.named.add(path)
         if problem is not None:
             message = f"with --set {said[:200]}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR
@@ -67,6 +67,7 @@ class FileChecker:
         seen = (mark, path, params)
         if seen not in self._seen:
             try:
+                self._files.resolved(path)
                 mark.check(path, given)
                 self._seen[seen] = None
             except OffbusError as err:
