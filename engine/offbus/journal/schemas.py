@@ -1,14 +1,15 @@
 """The schema of the data of every kind of event that a journal may hold (offbus.journal.events).
 
 TypedDicts: free at run time, checked by mypy where an event is written and read (offbus.journal.kinds joins each to its
-kind), and by pydantic where a line is read.
+kind), and by pydantic where a line is read. Each text says whose words it holds (offbus.journal.origin).
 """
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from typing_extensions import Doc, TypedDict
 
 from offbus.declared import StatementTone
+from offbus.journal.origin import Facts, Kept, Own, Told
 
 __all__ = [
     "Adopted",
@@ -44,9 +45,9 @@ __all__ = [
 class Adopted(TypedDict):
     """Another process took the run over."""
 
-    by: str
+    by: Own
     """Who takes the run over."""
-    host: str
+    host: Own
     """On which machine."""
     pid: int
     """In which process."""
@@ -59,9 +60,9 @@ class Adopted(TypedDict):
 class EnvironmentOpened(TypedDict):
     """What `reopen` needs; the newest one counts."""
 
-    environment: str
+    environment: Own
     """Type of the environment."""
-    state: dict[str, Any]
+    state: Kept
     """What it needs to be opened again, its own affair."""
 
 
@@ -70,7 +71,7 @@ class Fingerprint(TypedDict):
 
     when: Literal["before", "after"]
     """Before the first step, or after the last undo."""
-    items: dict[str, Any]
+    items: Kept
     """What there is, by name."""
 
 
@@ -100,9 +101,9 @@ class AttemptEnded(TypedDict):
 
     attempt: int
     """Number of the attempt, from 1."""
-    outcome: str
+    outcome: Own
     """How it ended."""
-    message: str
+    message: Told
     """What the step said."""
     again_in_s: float
     """Seconds until the next attempt."""
@@ -119,15 +120,15 @@ class StepEnded(TypedDict):
     """How the step ended."""
     attempts: int
     """How often it was tried."""
-    because: NotRequired[str]
+    because: NotRequired[Told]
     """For skipped and cancelled: why ("when", "step deploy failed", "signal SIGINT")."""
-    message: NotRequired[str]
+    message: NotRequired[Told]
     """What it said when it failed."""
-    hint: NotRequired[str]
+    hint: NotRequired[Told]
     """What to do about it."""
-    evidence: NotRequired[dict[str, Any]]
+    evidence: NotRequired[Facts]
     """What it saw, as it says it."""
-    outputs: NotRequired[dict[str, Any]]
+    outputs: NotRequired[Facts]
     """What it put out, by name."""
     bug: NotRequired[bool]
     """The step raised something that it should not have."""
@@ -138,15 +139,15 @@ class UndoRecorded(TypedDict):
 
     undo: int
     """Number of the undo in this run, from 1; of several with one number the last one counts."""
-    type: str
+    type: Own
     """Its undo type."""
-    distribution: str
+    distribution: Own
     """The package that brought the undo type."""
-    phase: str
+    phase: Own
     """In which of the two passes it is undone."""
-    describe: str
+    describe: Told
     """What it undoes, in words."""
-    record: dict[str, Any]
+    record: Kept
     """What it needs for that, its own affair."""
 
 
@@ -157,7 +158,7 @@ class UndoStarted(TypedDict):
     """Number of the undo in this run, from 1."""
     attempt: int
     """Number of the try, from 1."""
-    by: str
+    by: Own
     """runner, stop (at once after a stop), cleanup, retry or recover."""
 
 
@@ -170,9 +171,9 @@ class UndoEnded(TypedDict):
     """Number of the try, from 1."""
     result: Literal["restored", "nothing", "conflict", "failed"]
     """What became of it."""
-    detail: str
+    detail: Told
     """What was found or done."""
-    evidence: dict[str, Any]
+    evidence: Facts
     """What was seen, as the undo says it."""
 
 
@@ -183,37 +184,37 @@ class Mapped(TypedDict):
     """The runner's monotonic clock, nanoseconds."""
     error_ns: int
     """Half the round trip of the mapping."""
-    clock: str
+    clock: Own
     """Whose clock it was read from: the boot id."""
 
 
 class Observed(TypedDict):
     """Something in the world changed."""
 
-    lane: str
+    lane: Own
     """Under which heading it stands."""
-    subject: str
+    subject: Own
     """What it happened to."""
-    to: str
+    to: Told
     """What it is now."""
-    was: NotRequired[str]
+    was: NotRequired[Told]
     """What it was before."""
-    evidence: NotRequired[dict[str, Any]]
+    evidence: NotRequired[Facts]
     """What was seen, as the step says it."""
     at: NotRequired[Mapped]
     """By the clock of where it happened."""
     tone: NotRequired[StatementTone]
     """Whether it is good or bad news."""
-    brief: NotRequired[str]
+    brief: NotRequired[Told]
     """The evidence in one line; absent when nobody looks for it."""
 
 
 Metric = TypedDict(
     "Metric",
     {
-        "name": Annotated[str, Doc("Name of the metric.")],
+        "name": Annotated[Own, Doc("Name of the metric.")],
         "value": Annotated[float, Doc("What was measured; a duration in seconds.")],
-        "unit": Annotated[str, Doc("Of the value.")],
+        "unit": Annotated[Own, Doc("Of the value.")],
         "from": Annotated[list[int], Doc("Numbers of the events that it was derived from.")],
     },
 )
@@ -223,33 +224,33 @@ Metric = TypedDict(
 class FaultDeclared(TypedDict):
     """A fault is about to be injected."""
 
-    fault: str
+    fault: Own
     """Id of the fault."""
-    subject: str
+    subject: Own
     """What it is meant for."""
-    planes: dict[str, str]
+    planes: dict[str, Own]
     """Each plane, with what is missing when it has no proof."""
 
 
 class FaultProven(TypedDict):
     """Proof, on the target, that a fault shows on a plane."""
 
-    fault: str
+    fault: Own
     """Id of the fault."""
-    plane: str
+    plane: Own
     """Where it showed."""
-    evidence: dict[str, Any]
+    evidence: Facts
     """What was seen, as the step says it."""
     at: NotRequired[Mapped]
     """By the clock of where it happened."""
-    brief: NotRequired[str]
+    brief: NotRequired[Told]
     """The evidence in one line."""
 
 
 class NeedsAttention(TypedDict):
     """A human must act, whatever the verdict is."""
 
-    reason: str
+    reason: Told
     """Why."""
 
 
@@ -268,7 +269,7 @@ class Watched(TypedDict):
     """How long it was watched, seconds."""
     result: SettlingResult
     """What the watch has shown."""
-    detail: str
+    detail: Told
     """What showed and was undone once more, or why it was not watched to the end."""
 
 
@@ -278,11 +279,11 @@ ExpectationResult = Literal["true", "false", "error"]
 class Expectation(TypedDict):
     """An expectation was evaluated; the step is absent for those of the whole run."""
 
-    text: str
+    text: Own
     """The expression as the scenario has it."""
     result: ExpectationResult
     """What it came to; error: it could not be evaluated, which counts as false."""
-    detail: str
+    detail: Told
     """The values in it, or why it could not be evaluated."""
 
 
@@ -294,18 +295,18 @@ class Stopped(TypedDict):
 
     cause: StopCause
     """What stopped it."""
-    reason: str
+    reason: Told
     """In words."""
 
 
 class Residue(TypedDict):
     """Something that is not as it was."""
 
-    item: str
+    item: Own
     """What is not as it was."""
-    detail: str
+    detail: Told
     """How it is, and how it was."""
-    fix: str
+    fix: Told
     """What to do about it."""
 
 
@@ -314,7 +315,7 @@ class RunEnded(TypedDict):
 
     verdict: Literal["passed", "failed", "errored"]
     """What the run has shown."""
-    reasons: list[str]
+    reasons: list[Told]
     """Why it did not pass; empty when it passed."""
     exit: int
     """The exit status."""

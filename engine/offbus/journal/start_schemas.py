@@ -3,9 +3,11 @@
 TypedDicts, as those of offbus.journal.schemas, which have all other kinds.
 """
 
-from typing import Any, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
+
+from offbus.journal.origin import Kept, Own
 
 __all__ = ["DeclaredLane", "DeclaredMetric", "PlannedStep", "RunStarted"]
 
@@ -13,13 +15,13 @@ __all__ = ["DeclaredLane", "DeclaredMetric", "PlannedStep", "RunStarted"]
 class PlannedStep(TypedDict):
     """A step as the run intends it."""
 
-    id: str
+    id: Own
     """Its id in the scenario."""
-    uses: str
+    uses: Own
     """Its step type."""
     kind: Literal["action", "observation"]
     """Whether it changes the world or only looks."""
-    needs: list[str]
+    needs: list[Own]
     """Steps that must have passed first."""
     background: bool
     """It runs beside the steps below it."""
@@ -36,15 +38,15 @@ class DeclaredMetric(TypedDict):
 
     type: Literal["double", "int", "duration"]
     """CEL type of its values."""
-    meaning: NotRequired[str]
+    meaning: NotRequired[Own]
     """What it measures."""
-    unit: NotRequired[str]
+    unit: NotRequired[Own]
     """Of its values."""
     share: NotRequired[bool]
     """It is a part of a whole, from 0 to 1."""
-    group: NotRequired[str]
+    group: NotRequired[Own]
     """What begins its line in the closing lines."""
-    label: NotRequired[str]
+    label: NotRequired[Own]
     """How they tell it, `{}` being its value."""
     order: NotRequired[int]
     """Where it stands among the others: small numbers first."""
@@ -55,46 +57,46 @@ class DeclaredMetric(TypedDict):
 class DeclaredLane(TypedDict):
     """What differs from the defaults of offbus.declared.Lane."""
 
-    name: str
+    name: Own
     """Name of the lane, as events have it."""
-    title: NotRequired[str]
+    title: NotRequired[Own]
     """Heading of its section in the live view."""
-    seed: NotRequired[str]
+    seed: NotRequired[Own]
     """How those names of the environment's fingerprint begin that are subjects before anything happens."""
     several: NotRequired[bool]
     """A subject has several statements at once."""
-    where: NotRequired[str]
+    where: NotRequired[Own]
     """The key of evidence that says where a subject is."""
-    count: NotRequired[str]
+    count: NotRequired[Own]
     """The key of evidence that counts something."""
-    gone: NotRequired[str]
+    gone: NotRequired[Own]
     """The statement that says that a subject is no more."""
     feed: NotRequired[bool]
     """Its section is the newest statement about each subject, newest first."""
-    metrics: NotRequired[str]
+    metrics: NotRequired[Own]
     """How the names of those metrics begin whose newest values are a feed's first row."""
 
 
 class RunStarted(TypedDict):
     """First event of every journal."""
 
-    name: str
+    name: Own
     """The scenario's name."""
-    summary: str
+    summary: Own
     """The scenario's summary."""
-    scenario: str
+    scenario: Own
     """Path of the file as given."""
-    digest: str
+    digest: Own
     """SHA-256 of its bytes."""
-    inputs: NotRequired[dict[str, Any]]
+    inputs: NotRequired[Kept]
     """Each with its value. Absent in journals of offbus 0.1."""
-    cell: NotRequired[str]
+    cell: NotRequired[Own]
     """Id of the cell, where the scenario has a matrix."""
-    environment: str
+    environment: Own
     """Type of the environment."""
-    identity: str
+    identity: Own
     """Names the environment that the run acts on; two runs in one environment exclude each other."""
-    versions: dict[str, str]
+    versions: dict[str, Own]
     """offbus, python, platform, and each distribution that brought a plugin in use."""
     steps: list[PlannedStep]
     """All steps, in plan order."""
@@ -102,13 +104,13 @@ class RunStarted(TypedDict):
     """Those of the step types in use. Absent, as `lanes`, in journals of offbus 0.1."""
     lanes: NotRequired[list[DeclaredLane]]
     """The environment's, in order."""
-    expect: list[str]
+    expect: list[Own]
     """The expectations of the whole scenario, as it has them."""
     timeout_s: float
     """For opening the environment and all steps together, seconds."""
     undo_timeout_s: float
     """For `always` steps and the undo, seconds."""
-    host: str
+    host: Own
     """Machine of the runner."""
     pid: int
     """Process of the runner."""

@@ -56,9 +56,7 @@ FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "hint"), FIELDS, ids=[f"{kind}.{name}" for kind, name, _ in FIELDS]
-)
+@pytest.mark.parametrize(("kind", "name", "hint"), FIELDS, ids=[f"{kind}.{name}" for kind, name, _ in FIELDS])
 def test_each_field_says_whose_words_it_holds(kind: EventKind, name: str, hint: Any) -> None:
     assert list(open_texts(hint)) == [], f"{kind}.{name}: write Own or Told (offbus.journal.origin)"
 
@@ -67,7 +65,16 @@ def test_what_does_not_say_it_is_found() -> None:
     class Part(TypedDict):
         a: str
 
-    for hint in (str, dict[str, Any], list[str], NotRequired[str], dict[str, str], Part, list[Part], set[str]):
+    for hint in (
+        str,
+        dict[str, Any],
+        list[str],
+        NotRequired[str],
+        dict[str, str],
+        Part,
+        list[Part],
+        set[str],
+    ):
         assert list(open_texts(hint))
     for hint in (Own, Told, list[Told], NotRequired[Own], Literal["a"], dict[str, int], int):
         assert not list(open_texts(hint))
