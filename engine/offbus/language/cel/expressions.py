@@ -12,7 +12,7 @@ An expression that cannot be evaluated raises `EvaluationError`: never false, ne
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
@@ -183,6 +183,15 @@ def _converted(name: Bound, value: Any) -> Any:
         raise EvaluationError(f"{name.path} is {value!r}, which is not a {name.type}"[:500]) from err
 
 
+class _Reading(NamedTuple):
+    """What a text says by itself, whatever its names are."""
+
+    tokens: tuple[lexer.Token, ...]
+    chains: tuple[lexer.Chain, ...]
+    calls: Calls
+    wrong_calls: list[Trouble]
+
+
 class Compiler:
     """Compiles expressions; shares environments and programs among those that are alike.
 
@@ -195,15 +204,16 @@ class Compiler:
             tuple[tuple[tuple[str, CelType], ...], tuple[str, ...], frozenset[str]], Any
         ] = {}
         self._programs: dict[tuple[tuple[tuple[str, CelType], ...], str], _Program | list[Trouble]] = {}
+        self._readings: dict[str, _Reading] = {}
+        """By text: a file that is inlined hundreds of times has each in all of them, and in each cell of a matrix."""
 
     def compile(self, text: str, vocabulary: Vocabulary, position: Position) -> Expression | list[Trouble]:
         """The expression, or all that is wrong with it."""
-        found = lexer.tokens(text)
-        names, troubles = _names(found, vocabulary)
+        found, chains, calls, wrong_calls = self._reading(text)
+        names, troubles = _names(chains, vocabulary)
         if len(names) == 1 and names[0].type is types.MODEL and names[0].path == text.strip():
             return Expression(text, position, types.MODEL, tuple(names), None)
-        troubles += [_whole_model(found, name) for name in names if name.type is types.MODEL]
-        calls, wrong_calls = self._functions.calls(text, found)
+        troubles += [_whole_model(chains, name) for name in names if name.type is types.MODEL]
         troubles += wrong_calls
         if troubles:
             return troubles
@@ -214,6 +224,14 @@ class Compiler:
         return Expression(
             text, position, program.type, tuple(names), program, tuple(arithmetic.surprises(found, names))
         )
+
+    def _reading(self, text: str) -> "_Reading":
+        known = self._readings.get(text)
+        if known is None:
+            found = lexer.tokens(text)
+            calls, wrong = self._functions.calls(text, found)
+            known = self._readings[text] = _Reading(found, tuple(lexer.chains(found)), calls, wrong)
+        return known
 
     def _program(
         self, text: str, declared: tuple[tuple[str, CelType], ...], calls: Calls
@@ -248,11 +266,11 @@ class Compiler:
         return self._environments[key]
 
 
-def _names(found: Sequence[lexer.Token], vocabulary: Vocabulary) -> tuple[list[Bound], list[Trouble]]:
+def _names(chains: Sequence[lexer.Chain], vocabulary: Vocabulary) -> tuple[list[Bound], list[Trouble]]:
     """The declared names that an expression uses, and what is wrong with the others."""
     names: dict[str, Bound] = {}
     troubles = []
-    for chain in lexer.chains(found):
+    for chain in chains:
         known = vocabulary.find(chain.parts)
         length = chain.end - chain.start
         if isinstance(known, Unknown):
@@ -275,8 +293,8 @@ def _names(found: Sequence[lexer.Token], vocabulary: Vocabulary) -> tuple[list[B
     return list(names.values()), troubles
 
 
-def _whole_model(found: Sequence[lexer.Token], name: Bound) -> Trouble:
-    chain = next(c for c in lexer.chains(found) if c.path == name.path)
+def _whole_model(chains: Sequence[lexer.Chain], name: Bound) -> Trouble:
+    chain = next(c for c in chains if c.path == name.path)
     if name.root == "inputs" or name.path.startswith("inputs."):
         why = f"{name.path} is a secret, and only a param that takes one can have it"
         hint = f"write it alone: ${{{{ {name.path} }}}}"

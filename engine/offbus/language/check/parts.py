@@ -23,7 +23,9 @@ from pydantic import ValidationError
 from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.findings.codes import Code
+from offbus.findings.model import Finding
 from offbus.language import shape
+from offbus.language.check import matrix_size
 from offbus.language.check.header import claims_ours, is_our_format, read_header
 from offbus.language.check.pydantic_errors import Subject, note_errors
 from offbus.language.check.steps import RawStep, Types, read_steps
@@ -44,9 +46,10 @@ MOST_FILES = 256
 """Steps of a scenario that inline a file, in all of its files."""
 MOST_INLINED = 10_000
 """Steps of all files that a scenario inlines, each as often as it is inlined."""
-MOST_STEPS, MOST_VALUES = 100_000, 1 << 20
-"""Steps that are read of inlined files, and values (offbus.language.syntax.node.weight), for all cells of a matrix
-together."""
+MOST_STEPS = 100_000
+"""Steps that are read of inlined files, for all cells of a matrix together."""
+MOST_VALUES = matrix_size.MOST_VALUES
+"""Values (offbus.language.syntax.node.weight) of all files together, the scenario's own among them, in all cells."""
 LONGEST = 4096
 """Characters of a file's name: PATH_MAX of Linux's limits.h, which no system call exceeds."""
 LARGEST = source.LARGEST
@@ -136,6 +139,7 @@ class Files:
 
 def read_parts(root: Node, positions: Positions, header: HeaderModel, types: Types, files: Files) -> Part:
     """The scenario with all that it inlines; what is wrong is noted at its position in its file."""
+    files.values += weight(root)
     return _Reader(types, files, positions).part("", root, positions, header, files.chain())
 
 
@@ -145,7 +149,8 @@ class _Reader:
         self._count = self._steps = 0
         self._full = False
         self._findings, self._warnings = positions.findings, positions.warnings
-        self._told: set[Path] = set()
+        self._noted: dict[Path, set[Finding]] = {}
+        """By file, what was noted of it."""
 
     def part(
         self, prefix: str, root: Node, positions: Positions, header: HeaderModel, chain: tuple[Path, ...]
@@ -201,9 +206,11 @@ class _Reader:
         if self._files.size > LARGEST:
             raise UsageError(f"the files that are inlined have more than {LARGEST >> 20} MiB together")
         root = read.root
-        positions = Positions(read, self._findings, self._warnings, private=not claims_ours(read.text))
-        if real not in self._told:
-            self._told.add(real)
+        first = real not in self._noted
+        noted = self._noted.setdefault(real, set())
+        private = not claims_ours(read.text)
+        positions = Positions(read, self._findings, self._warnings, private=private, noted=noted)
+        if first:
             positions.note_syntax()
         if root is None or root.kind != "mapping":
             if read.findings:
@@ -228,7 +235,7 @@ class _Reader:
         if self._files.values > MOST_VALUES:
             self._full = True
             raise UsageError(
-                f"files that are inlined have more than {MOST_VALUES} values in all cells together"
+                f"the scenario and what it inlines have more than {MOST_VALUES} values in all cells together"
             )
         return self.part(f"{step.key}.", root, positions, header, (*chain, real))
 

@@ -23,6 +23,8 @@ class Positions:
     private: bool = False
     """Whether no line of the file may be shown: it has values that are given, or is none of ours and may be anything.
     The only way to keep a line out of a finding; `note` has it for one line."""
+    noted: set[Finding] = field(default_factory=set)
+    """What was noted of the file: a file that is inlined hundreds of times is told of once."""
     _walked: tuple[Node, Offsets | None] | None = None
     """The text whose positions were asked for last: one after the other, all of one text."""
 
@@ -38,24 +40,36 @@ class Positions:
         fix: Edit | None = None,
         private: bool = False,
     ) -> None:
-        """Collect a finding at a position in this file. Raises TooManyFindings."""
+        """Collect a finding at a position in this file, once. Raises TooManyFindings; of warnings, the last of so many
+        says that there are more."""
         lines = () if private or self.private else self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
-        collected = self.warnings if severity is Severity.WARNING else self.findings
-        if len(collected) >= MOST:
-            raise TooManyFindings
-        collected.append(
-            Finding(
-                code=code,
-                message=message,
-                where=where,
-                hint=hint,
-                suggestion=suggestion,
-                frame=frame,
-                severity=severity,
-                fix=fix,
-            )
+        found = Finding(
+            code=code,
+            message=message,
+            where=where,
+            hint=hint,
+            suggestion=suggestion,
+            frame=frame,
+            severity=severity,
+            fix=fix,
         )
+        if found in self.noted:
+            return
+        if severity is Severity.WARNING:
+            self._warn(found)
+        elif len(self.findings) >= MOST:
+            raise TooManyFindings
+        else:
+            self.findings.append(found)
+        self.noted.add(found)
+
+    def _warn(self, found: Finding) -> None:
+        if len(self.warnings) == MOST - 1:
+            code, message = Code.TOO_MANY_FINDINGS, f"more than {MOST} warnings; the rest is not told"
+            found = replace(found, code=code, message=message, hint=None, suggestion=None, fix=None)
+        if len(self.warnings) < MOST:
+            self.warnings.append(found)
 
     def note_syntax(self) -> None:
         """Collect what was found when the file was read."""
