@@ -163,7 +163,7 @@ class Objects(Protocol):
         """What `list` returns, a part at a time, for callers that keep little of it; all of one version.
 
         The items of a part are there until the next one is asked for: a caller that keeps them takes them out.
-        Raises Gone when it took too long: then only `list` can return all of it.
+        Raises Gone when it took longer than the cluster keeps versions: begin again (`offbus_steps.listing`).
         """
         yield await self.list(kind, namespace=namespace, labels=labels)
 

@@ -9,6 +9,7 @@ from offbus.preflight import Intent, PreflightCheck
 from offbus.recorder import Recorder
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.preflight import DrillPreflight
+from offbus_steps.listing import beginning_again
 from offbus_steps.port import Invalid, NotFound, PortError
 from offbus_steps.workloads.labels import selector_text
 from offbus_steps.workloads.pods import is_ready
@@ -36,14 +37,20 @@ async def strangers_behind(cluster: Cluster, target: Target) -> str | None:
         return None
     if not route.service:
         return None
-    uid, owners, others = workload.obj["metadata"]["uid"], cluster.log.world.owners, list[str]()
-    async for page in objects.pages("Pod", namespace=space, labels=selector_text(route.labels, ())):
-        own = {one["metadata"]["uid"] for one in await owners.its_pods(objects, target, uid, page)}
-        others += [
-            one["metadata"]["name"]
-            for one in page.items
-            if one["metadata"]["uid"] not in own and is_ready(one)
-        ]
+    uid, owners = workload.obj["metadata"]["uid"], cluster.log.world.owners
+
+    async def look() -> list[str]:
+        others = []
+        async for page in objects.pages("Pod", namespace=space, labels=selector_text(route.labels, ())):
+            own = {one["metadata"]["uid"] for one in await owners.its_pods(objects, target, uid, page)}
+            others += [
+                str(one["metadata"]["name"])
+                for one in page.items
+                if one["metadata"]["uid"] not in own and is_ready(one)
+            ]
+        return others
+
+    others = await beginning_again(look)
     named = ", ".join(sorted(others)[:NAMED]) + (f" and {len(others) - NAMED} more" if others[NAMED:] else "")
     whose = f"Service/{space}/{route.service} also leads to pods that are none of {target}'s: {named}"
     return f"{whose}; they may answer clients, and are asked nothing" if others else None

@@ -27,6 +27,7 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.kubernetes.rest.proxy import Broken, breaking, proxied_answer
+from offbus_steps.listing import beginning_again
 from offbus_steps.port import Agents, NotFound, Object, PortError, Ref, Reply, Unavailable
 from offbus_steps.text_lines import LineTooLong, whole_of
 from offbus_steps.workloads.pods import controller_of, is_of_kubelet, is_ready, is_terminating
@@ -84,11 +85,16 @@ class KubernetesAgents(Agents):
         """Those with an agent's pod that can be asked, by one list for all of them."""
         wanted = set(nodes)
         owners = await self._daemon_sets()
-        found: dict[str, str] = {}
-        async for page in self._objects.pages("Pod", namespace=self._namespace, labels=AGENT_LABELS):
-            for pod in _to_ask(page.items, owners):
-                if pod["spec"]["nodeName"] in wanted:
-                    found[pod["spec"]["nodeName"]] = pod["metadata"]["name"]
+
+        async def look() -> dict[str, str]:
+            found: dict[str, str] = {}
+            async for page in self._objects.pages("Pod", namespace=self._namespace, labels=AGENT_LABELS):
+                for pod in _to_ask(page.items, owners):
+                    if pod["spec"]["nodeName"] in wanted:
+                        found[pod["spec"]["nodeName"]] = pod["metadata"]["name"]
+            return found
+
+        found = await beginning_again(look)
         self._pods.update(found)
         return found.keys()
 

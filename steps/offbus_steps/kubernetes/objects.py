@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from offbus_steps.kinds import ApiResource
-from offbus_steps.kubernetes.rest.api import LARGEST_ANSWER, Api, Call, TooLarge
+from offbus_steps.kubernetes.rest.api import Api, Call, TooLarge
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.paths import collection, member
 from offbus_steps.kubernetes.rest.watch_stream import events_after
-from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref, WatchEvent
+from offbus_steps.listing import beginning_again
+from offbus_steps.port import Object, ObjectList, Objects, Ref, WatchEvent
 from offbus_steps.text_lines import LONGEST as LARGEST_OBJECT
 from offbus_steps.workloads.gpus import main_container
 
@@ -49,17 +50,14 @@ class KubernetesObjects(Objects):
         """All objects of a kind that match; `fields` is a Kubernetes field selector."""
         resource = await self.served.resource(kind)
         selectors = _selectors(labels, fields)
-        try:
-            return await self._pages(resource, namespace, selectors)
-        except Gone:  # the list took longer than the server keeps versions: once more, whole
-            return await self._pages(resource, namespace, selectors, size=0)
+        return await beginning_again(lambda: self._pages(resource, namespace, selectors))
 
     async def pages(
         self, kind: str, *, namespace: str = "", labels: str = ""
     ) -> AsyncGenerator[ObjectList, None]:
         """All objects of a kind that match, as the server gives them."""
         resource = await self.served.resource(kind)
-        async for page in self._parts(resource, namespace, _selectors(labels), size=PAGE):
+        async for page in self._parts(resource, namespace, _selectors(labels)):
             yield page
 
     async def watch(
@@ -116,23 +114,21 @@ class KubernetesObjects(Objects):
         )
         return answer.body.decode(errors="replace")
 
-    async def _pages(
-        self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int = PAGE
-    ) -> ObjectList:
+    async def _pages(self, resource: ApiResource, namespace: str, selectors: Mapping[str, str]) -> ObjectList:
         items: list[Object] = []
         version = ""
-        async for page in self._parts(resource, namespace, selectors, size=size):
+        async for page in self._parts(resource, namespace, selectors):
             items += page.items
             version = page.resource_version
         return ObjectList(items, version)
 
     async def _parts(
-        self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int
+        self, resource: ApiResource, namespace: str, selectors: Mapping[str, str]
     ) -> AsyncGenerator[ObjectList, None]:
-        """Pages of at most `size` items; 0 for all at once, whatever their size."""
-        path, most, token, limit = collection(resource, namespace), size, "", size
+        """Pages of at most `PAGE` items."""
+        path, token, limit = collection(resource, namespace), "", PAGE
         while True:
-            params = {**selectors, **({"limit": str(limit)} if limit else {}), **_continued(token)}
+            params = {**selectors, "limit": str(limit), **_continued(token)}
             try:
                 items, meta, length = await _page(self.api, resource, Call("GET", path, params=params), limit)
             except TooLarge:
@@ -140,8 +136,7 @@ class KubernetesObjects(Objects):
                     raise
                 limit = max(1, limit // FEWER)
                 continue
-            if most:
-                limit = max(1, min(most, int(LARGEST_PAGE * FILLED * len(items) / length)))
+            limit = max(1, min(PAGE, int(LARGEST_PAGE * FILLED * len(items) / length)))
             yield ObjectList(items, meta["resourceVersion"])
             items.clear()
             token = meta.get("continue", "")
@@ -156,7 +151,7 @@ async def _page(
     api: Api, resource: ApiResource, call: Call, limit: int
 ) -> tuple[list[Object], Mapping[str, Any], int]:
     """The items of a page, its metadata, and its bytes. Raises TooLarge."""
-    most = LARGEST_ANSWER if not limit else LARGEST_PAGE if limit > 1 else LARGEST_OBJECT
+    most = LARGEST_PAGE if limit > 1 else LARGEST_OBJECT
     page, length = await api.listed(call, most)
     # items of a list carry no kind of their own
     known = {"apiVersion": resource.api_version, "kind": resource.kind}

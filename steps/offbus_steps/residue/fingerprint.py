@@ -15,10 +15,11 @@ from typing import Any
 from offbus_steps.access import access
 from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.known_faults import known_faults
+from offbus_steps.listing import beginning_again
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.circuit_breaker import tripped_states
 from offbus_steps.nvsentinel.findings import Finding, by_check, node_findings
-from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
+from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.residue.bounded_values import MORE, digest, few_texts, short
 from offbus_steps.residue.external_changes import (
     BREAKER,
@@ -33,7 +34,6 @@ from offbus_steps.residue.pod_items import PodItems
 from offbus_steps.residue.shown_values import few_marks, shown_annotations, split_spec
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.owners import MOST_LINKS
-from offbus_steps.watch.scope import pages_of
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.controllers import ONLY_OF_GRAPHS, Controller, controller
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
@@ -65,26 +65,21 @@ async def fingerprint(
     objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str
 ) -> dict[str, Any]:
     """Flat names to JSON values, e.g. "Node/node-1 spec.unschedulable" -> True."""
-    try:
-        return await _taken(objects, agents, guards, run, whole=False)
-    except Gone:  # the continue token expired: once more, in one piece
-        return await _taken(objects, agents, guards, run, whole=True)
+    return await beginning_again(lambda: _taken(objects, agents, guards, run))
 
 
-async def _taken(
-    objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str, *, whole: bool
-) -> dict[str, Any]:
+async def _taken(objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str) -> dict[str, Any]:
     items: dict[str, Any] = {}
     above: dict[str, Controller] = {}
     offering = []
-    async for page in pages_of(objects, "Node", "", whole=whole):
+    async for page in objects.pages("Node"):
         for node in page.items:
             items.update(node_items({**node, "kind": "Node"}))
             if allocatable_gpus(node):  # nodes without GPUs have no agent
                 offering.append(node["metadata"]["name"])
     items.update(await known_faults(agents, offering))
     for kind in WORKLOAD_KINDS:
-        async for obj in _listed(objects, kind, guards.searched, whole=whole):
+        async for obj in _listed(objects, kind, guards.searched):
             if by := controller(obj):
                 above[obj["metadata"]["uid"]] = by
             elif guards.allows_namespace(obj["metadata"]["namespace"]):
@@ -92,10 +87,10 @@ async def _taken(
                 items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
     for state in await tripped_states(objects, guards.responder_namespace):
         items[f"{state} {BREAKER}"] = True
-    items.update(await _pods(objects, guards, above, whole=whole))
+    items.update(await _pods(objects, guards, above))
     for kind in ALLOWED_KINDS:
         spaces = ("",) if kind == "Namespace" else guards.searched
-        async for obj in _listed(objects, kind, spaces, labels=f"{RUN_LABEL}={run}", whole=whole):
+        async for obj in _listed(objects, kind, spaces, labels=f"{RUN_LABEL}={run}"):
             meta = obj["metadata"]
             if guards.allows_namespace(meta.get("namespace") or meta["name"]):
                 items[f"{Ref.of({**obj, 'kind': kind})} {LEFT_BY_RUN}"] = True
@@ -154,28 +149,26 @@ def _facts(found: Finding) -> list[Any]:
 
 
 async def _listed(
-    objects: Objects, kind: str, namespaces: Iterable[str] = ("",), labels: str = "", *, whole: bool
+    objects: Objects, kind: str, namespaces: Iterable[str] = ("",), labels: str = ""
 ) -> AsyncIterator[Object]:
     """All objects of a kind in these namespaces; none when the cluster does not serve it."""
     try:
         for namespace in namespaces:
-            async for page in pages_of(objects, kind, namespace, whole=whole, labels=labels):
+            async for page in objects.pages(kind, namespace=namespace, labels=labels):
                 for one in page.items:
                     yield one
     except (NotFound, Invalid):
         return
 
 
-async def _pods(
-    objects: Objects, guards: ClusterGuards, above: dict[str, Controller], *, whole: bool
-) -> dict[str, Any]:
+async def _pods(objects: Objects, guards: ClusterGuards, above: dict[str, Controller]) -> dict[str, Any]:
     """`above`: of a workload that has one, by its uid, its controller."""
-    async for one in _listed(objects, "ReplicaSet", whole=whole):
+    async for one in _listed(objects, "ReplicaSet"):
         if by := controller(one):
             above[one["metadata"]["uid"]] = by
     found = PodItems()
     for namespace in guards.searched:
-        async for page in pages_of(objects, "Pod", namespace, whole=whole):
+        async for page in objects.pages("Pod", namespace=namespace):
             for pod in page.items:
                 if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
                     continue

@@ -22,8 +22,9 @@ these kinds may not be read (roles from before this version, at a recovery: a ru
 labels alone decide, and that is told, too.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 
+from offbus_steps.listing import beginning_again
 from offbus_steps.port import Forbidden, Invalid, NotFound, Object, ObjectList, Objects, Ref
 from offbus_steps.watch.scope import number_of
 from offbus_steps.workloads.controllers import BETWEEN, LABELLED, MAKERS, Controller, controller
@@ -138,11 +139,19 @@ class Owners:
     async def _read(self, objects: Objects, target: Target, kind: str) -> None:
         labels = target.selector_text if kind in LABELLED else ""
         try:
-            async for page in objects.pages(kind, namespace=target.namespace, labels=labels):
-                self._above.update({one["metadata"]["uid"]: controller(one) for one in page.items})
-                self._read_at[target.ref, kind] = number_of(page.resource_version)
+            self._read_at[target.ref, kind] = await beginning_again(
+                lambda: self._links(objects.pages(kind, namespace=target.namespace, labels=labels))
+            )
         except Forbidden as err:
             self._unread.add(kind)
             self.unread(err.message)
         except (NotFound, Invalid):  # then there is none
             self._unserved.add(kind)
+
+    async def _links(self, pages: AsyncIterator[ObjectList]) -> int:
+        """Keep what a list shows, once more where it is read again; its version."""
+        version = 0
+        async for page in pages:
+            self._above.update({one["metadata"]["uid"]: controller(one) for one in page.items})
+            version = number_of(page.resource_version)
+        return version

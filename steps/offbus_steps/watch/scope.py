@@ -11,9 +11,10 @@ from typing import Generic, Protocol, TypeVar
 import anyio
 
 from offbus.errors import OffbusError
-from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref
+from offbus_steps.listing import beginning_again
+from offbus_steps.port import Object, ObjectList, Objects, Ref
 
-__all__ = ["FIRST_PAUSE", "Listing", "P", "Projected", "Scope", "number_of", "pages_of"]
+__all__ = ["FIRST_PAUSE", "Listing", "P", "Projected", "Scope", "number_of"]
 
 FIRST_PAUSE = 0.1
 CATCH_UP_S = 5.0
@@ -74,10 +75,9 @@ class Scope(Generic[P]):
 
     async def list(self, objects: Objects) -> Listing[P]:
         """What there is now. Raises PortError."""
-        try:
-            return await self._listing(pages_of(objects, self.kind, self.namespace, whole=False))
-        except Gone:  # the continue token expired: once more, in one piece
-            return await self._listing(pages_of(objects, self.kind, self.namespace, whole=True))
+        return await beginning_again(
+            lambda: self._listing(objects.pages(self.kind, namespace=self.namespace))
+        )
 
     async def missed(self, objects: Objects) -> str | None:
         """Why not all that is there was told, in words; None when it was. Lists once."""
@@ -111,17 +111,6 @@ class Scope(Generic[P]):
             newest = max(newest, *(number_of(obj["metadata"]["resourceVersion"]) for obj in page.items), 0)
             version = page.resource_version
         return Listing(projections, version, newest)
-
-
-async def pages_of(
-    objects: Objects, kind: str, namespace: str, *, whole: bool, labels: str = ""
-) -> AsyncIterator[ObjectList]:
-    """All objects of a kind. Not `whole`: a part at a time, so that very many are never all in memory."""
-    if whole:
-        yield await objects.list(kind, namespace=namespace, labels=labels)
-        return
-    async for page in objects.pages(kind, namespace=namespace, labels=labels):
-        yield page
 
 
 def number_of(version: str) -> int:

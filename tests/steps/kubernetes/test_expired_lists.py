@@ -1,4 +1,4 @@
-"""A paged list whose continue token expires begins again, in pages: nothing is lost, and nothing is read in one piece."""
+"""A paged list whose continue token expires begins again, in pages: nothing is lost, nothing is read in one piece."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -13,6 +13,7 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.rights import Right, Scope
 from offbus_steps.kubernetes.rbac.runner import runner_rights
 from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.listing import projected
 from offbus_steps.port import Forbidden, PortError
 from offbus_steps.workloads.gpus import allocatable_gpus
 
@@ -84,12 +85,9 @@ async def _lacking(port: KubernetesPort, asked: Iterable[tuple[Right, str]]) -> 
 async def missing_agents(port: KubernetesPort) -> list[str]:
     """Nodes with GPUs but without a ready agent."""
     agents = await port.agents.by_node()
-    names = [
-        node["metadata"]["name"]
-        async for page in port.objects.pages("Node")
-        for node in page.items
-        if allocatable_gpus(node)
-    ]
+    names = await projected(
+        port.objects, "Node", lambda node: str(node["metadata"]["name"]) if allocatable_gpus(node) else None
+    )
     return sorted(name for name in names if name not in agents)
 
 
