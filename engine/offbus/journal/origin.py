@@ -3,7 +3,7 @@
     message: Told
     evidence: NotRequired[Facts]
     lane: Own
-    record: Kept
+    record: Retained
 
 Every text in a schema (offbus.journal.schemas) says it; what says nothing is taken for others' words
 (offbus.journal.prose), as a secret that is written stays written.
@@ -12,7 +12,7 @@ Every text in a schema (offbus.journal.schemas) says it; what says nothing is ta
 from enum import Enum
 from typing import Annotated, Any
 
-__all__ = ["Facts", "Kept", "Origin", "Own", "Told"]
+__all__ = ["Facts", "Origin", "Own", "Retained", "Told"]
 
 
 class Origin(Enum):
@@ -26,5 +26,5 @@ class Origin(Enum):
 
 Own = Annotated[str, Origin.OWN]
 Told = Annotated[str, Origin.OUTSIDE]
-Kept = Annotated[dict[str, Any], Origin.OWN]
+Retained = Annotated[dict[str, Any], Origin.OWN]
 Facts = Annotated[dict[str, Any], Origin.OUTSIDE]

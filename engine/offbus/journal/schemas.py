@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NotRequired
 from typing_extensions import Doc, TypedDict
 
 from offbus.declared import StatementTone
-from offbus.journal.origin import Facts, Kept, Own, Told
+from offbus.journal.origin import Facts, Own, Retained, Told
 
 __all__ = [
     "Adopted",
@@ -62,7 +62,7 @@ class EnvironmentOpened(TypedDict):
 
     environment: Own
     """Type of the environment."""
-    state: Kept
+    state: Retained
     """What it needs to be opened again, its own affair."""
 
 
@@ -71,7 +71,7 @@ class Fingerprint(TypedDict):
 
     when: Literal["before", "after"]
     """Before the first step, or after the last undo."""
-    items: Kept
+    items: Retained
     """What there is, by name."""
 
 
@@ -147,7 +147,7 @@ class UndoRecorded(TypedDict):
     """In which of the two passes it is undone."""
     describe: Told
     """What it undoes, in words."""
-    record: Kept
+    record: Retained
     """What it needs for that, its own affair."""
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from offbus.journal.origin import Kept, Own
+from offbus.journal.origin import Own, Retained
 
 __all__ = ["DeclaredLane", "DeclaredMetric", "PlannedStep", "RunStarted"]
 
@@ -88,7 +88,7 @@ class RunStarted(TypedDict):
     """Path of the file as given."""
     digest: Own
     """SHA-256 of its bytes."""
-    inputs: NotRequired[Kept]
+    inputs: NotRequired[Retained]
     """Each with its value. Absent in journals of offbus 0.1."""
     cell: NotRequired[Own]
     """Id of the cell, where the scenario has a matrix."""

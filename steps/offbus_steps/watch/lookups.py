@@ -33,7 +33,7 @@ class Lookups:
 
     def __init__(self, objects: Objects, run: RunHandle, tasks: Background, log: Observations) -> None:
         self._objects, self._run, self._tasks, self._log = objects, run, tasks, log
-        self.left = MOST
+        self.remaining = MOST
         self.strangers: set[str] = set()
         """Pods that are there and were told to be none of a target's, by uid."""
         self._targets: dict[str, dict[Ref, Target]] = {}
@@ -106,7 +106,7 @@ class Lookups:
 
     def _wait(self, target: Target) -> None:
         self._waiting[target.ref] = target
-        if not self.left:
+        if not self.remaining:
             self._say(
                 f"controllers of pods were looked up {MOST} times, the most of a run: pods with a target's labels "
                 "whose controller is not known by now are none of the target's from now on"
@@ -122,7 +122,7 @@ class Lookups:
 
     async def _catch_up(self) -> None:
         """Look for those that wait, at the pace that there is."""
-        while self._waiting and self.left:
+        while self._waiting and self.remaining:
             await anyio.sleep(self._pause_s())
             if not self._take():
                 continue
@@ -139,9 +139,9 @@ class Lookups:
         return max(0.0, self._free_at - (BURST - 1) * EVERY_S - anyio.current_time())
 
     def _take(self) -> bool:
-        if not self.left or self._pause_s() > _SAME_TIME:
+        if not self.remaining or self._pause_s() > _SAME_TIME:
             return False
-        self.left -= 1
+        self.remaining -= 1
         self._free_at = max(self._free_at, anyio.current_time()) + EVERY_S
         return True
 

@@ -104,7 +104,7 @@ async def test_there_is_an_end_to_it_which_is_told_once(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, deployment("web", 1), pod("web-0", "web", "node-1")) as (one, port):
         await one.cluster.observer.watch_target(TARGET)
         await anyio.sleep(1)
-        one.cluster.observer.lookups.left = 3
+        one.cluster.observer.lookups.remaining = 3
         began = anyio.current_time()
         await flood(port, *range(20), every_s=10)
         assert len(port.objects.times(LOOKS, since=began)) == 3
