@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from offbus_agent.kmsg_helper import KmsgHelper
+from offbus_agent.kmsg_helper import HelperUnreachable, KmsgHelper
 from offbus_agent.page.native_library import HELPER, library
 
 WATCHDOG_S = 60
@@ -33,7 +33,11 @@ class RunningHelper:
             [program or library(HELPER), *usual, *options], stderr=subprocess.PIPE, text=True
         )
         self.client = KmsgHelper(self.socket)
-        self.client.await_socket(WATCHDOG_S)
+        try:
+            self.client.await_socket(WATCHDOG_S)
+        except HelperUnreachable as err:
+            self.process.kill()
+            raise AssertionError(f"{err}; it says: {self.process.communicate()[1]}") from err
 
     def send(self, packet: bytes) -> bytes:
         """What it answers to these bytes; nothing when it hangs up."""
