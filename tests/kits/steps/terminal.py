@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,20 @@ class Terminal:
     def type(self, text: str) -> None:
         """As a person does; \\x03 is Ctrl-C, \\x04 Ctrl-D."""
         os.write(self._fd, text.encode())
+
+    def interrupt(self) -> int:
+        """Ctrl-C, again each second until it has an effect; its exit status.
+
+        Between the last look at signals and the read that blocks, `input` of CPython overlooks one; a person presses
+        the key again.
+        """
+        while True:
+            self.type("\x03")
+            while select.select([self._fd], [], [], 1)[0]:
+                more = self._more()
+                self.shown += more
+                if more.strip("^C") == more:  # not the echo of the key: its last words, or the end
+                    return self.end()
 
     def end(self) -> int:
         """Its exit status, when all was read."""

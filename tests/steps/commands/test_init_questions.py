@@ -93,13 +93,14 @@ def test_on_a_cluster_a_workload_that_runs_there_is_asked_for(started: Start, tm
     assert "tensorrtllm-runtime" in (tmp_path / "targets/xid13-crash.yaml").read_text()
 
 
-@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+@pytest.mark.parametrize("key", ["Ctrl-C", "Ctrl-D"])
 def test_an_interrupted_question_leaves_nothing(started: Start, tmp_path: Path, key: str) -> None:
     one = started("drills")
     one.until("recipe [cordon-and-drain]: ")
     one.type("\n")
     one.until("XID [79]: ")
-    one.type(key)
-    assert one.end() == 130
+    if key == "Ctrl-D":
+        one.type("\x04")
+    assert (one.end() if key == "Ctrl-D" else one.interrupt()) == 130
     assert "interrupted before anything was changed" in one.shown
     assert list(tmp_path.iterdir()) == []
