@@ -106,6 +106,11 @@ class Registry:
         plugins = {key: Plugin(key[0], key[1], "", "(given)", "0") for key in loaded}
         return cls(plugins, loaded)
 
+    def with_steps(self, steps: "Mapping[str, StepType]") -> "Registry":
+        """Everything of this one, and these step types beside it: a program's own, for a scenario that it makes."""
+        given = Registry.of(steps=steps)
+        return Registry({**self._plugins, **given._plugins}, {**self._loaded, **given._loaded})
+
     def of_package(self, package: str) -> "Registry":
         """What one distribution provides."""
         return Registry({key: one for key, one in self._plugins.items() if one.package == package})

@@ -50,6 +50,10 @@ class SandboxConfig(BaseModel):
     backoff: Backoff = Backoff()
     probe_period_s: float = Field(default=0.2, gt=0)
     """The longest pause between two probes of a container; a pod may ask for a shorter one."""
+    gateway: bool = False
+    """Serve the published fault injection API on this machine's loopback; sandboxes that stay up do."""
+    gateway_port: int = Field(default=8080, ge=0, le=65535)
+    """The port that it takes if it is free; else any other."""
     idle_s: float = Field(default=1800.0, gt=0)
     """Without a client for this long, the sandbox disarms all faults and ends."""
     retained_changes: int = Field(
@@ -61,6 +65,11 @@ class SandboxConfig(BaseModel):
     def node_names(self) -> list[str]:
         """The names of the nodes."""
         return [f"node-{number}" for number in range(1, self.nodes + 1)]
+
+    def is_of(self, other: "SandboxConfig") -> bool:
+        """Whether a sandbox with the other configuration is the one that this asks for; its gateway aside."""
+        gateway = {"gateway": other.gateway, "gateway_port": other.gateway_port}
+        return self.model_copy(update=gateway) == other
 
     def save(self, path: Path) -> None:
         """Write it for a supervisor to read."""

@@ -6,6 +6,7 @@
       sandbox.json        its configuration        store.sqlite   its objects
       lock                held by the supervisor   in-use         held by the run that acts on the sandbox
       token               of the node agents, mode 0600
+      gateway-token       of the gateway's callers, mode 0600; gateway-address: where it listens
       log/                the programs' own logs   processes/     one record for every process it started
       endpoints/          ready addresses, by graph
       nodes/NAME/         a node (docs/architecture.md)
@@ -56,6 +57,10 @@ class Layout:
     """Locked by the run (or the recovery) that acts on a persistent sandbox, wherever its runs are stored."""
     token: Path
     """The token of the node agents."""
+    gateway_token: Path
+    """What the gateway's callers show."""
+    gateway_address: Path
+    """Where the gateway listens, once it does."""
     logs: Path
     """Logs of the sandbox's own programs."""
     processes: Path
@@ -77,6 +82,8 @@ class Layout:
             lock=real / "lock",
             in_use=real / "in-use",
             token=real / "token",
+            gateway_token=real / "gateway-token",
+            gateway_address=real / "gateway-address",
             logs=real / "log",
             processes=real / "processes",
         )

@@ -55,6 +55,19 @@ def local() -> None:
     show_default=True,
     help="Nodes have the file by which NVSentinel's monitor knows their GPUs.",
 )
+@click.option(
+    "--gateway/--no-gateway",
+    default=True,
+    show_default=True,
+    help="Serve the published fault injection API on this machine (docs/gateway.md).",
+)
+@click.option(
+    "--gateway-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Its port; any other one if it is in use.",
+)
 @json_option
 def up(
     name: str,
@@ -63,6 +76,8 @@ def up(
     responder: bool,
     driver_version: str | None,
     gpu_metadata: bool,
+    gateway: bool,
+    gateway_port: int,
     as_json: bool,
 ) -> None:
     """Start a sandbox, or resume one whose supervisor was killed."""
@@ -80,18 +95,23 @@ def up(
     layout = layout_of(name)
     config = SandboxConfig(nodes=nodes, gpus_per_node=gpus, driver_version=version, gpu_metadata=gpu_metadata)
     config = config if responder else config.model_copy(update={"responder": None})
-    if layout.config.exists() and SandboxConfig.load(layout.config) != config:
+    config = config.model_copy(update={"gateway": gateway, "gateway_port": gateway_port})
+    if layout.config.exists() and not config.is_of(SandboxConfig.load(layout.config)):
         # a sandbox with users and objects is never changed
         raise CouldNotRun(
             f"{name} already exists with a different number of nodes or GPUs, or a different responder or driver",
             hint=f"run `offbus local down{flag(name)}`, then `offbus local up` again",
         )
-    if is_running(layout):
-        say(as_json, {"name": name, "folder": str(layout.real), "started": False}, f"{name} is already up")
-        return
-    anyio.run(start, layout, config)
-    report = {"name": name, "folder": str(layout.real), "started": True}
-    say(as_json, report, f"{name} is up: {nodes} nodes, {nodes * gpus} GPUs, in {layout.real}")
+    started = not is_running(layout)
+    if started:
+        anyio.run(start, layout, config)
+    address = address_of(layout)
+    report = {"name": name, "folder": str(layout.real), "started": started, "gateway": address}
+    text = f"{name} is up: {nodes} nodes, {nodes * gpus} GPUs, in {layout.real}"
+    text = text if started else f"{name} is already up"
+    if address:
+        text += f"\ngateway: {address}, token in {layout.gateway_token}"
+    say(as_json, report, text)
 
 
 @local.command()
@@ -110,6 +130,29 @@ def down(name: str, force: bool, as_json: bool) -> None:
         return
     take_down(layout, force=force)
     say(as_json, {"name": name, "was_up": True}, f"{name} is down; all its processes have ended")
+
+
+@local.command("apply")
+@click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@name_option
+@json_option
+def apply_manifest(manifest: Path, name: str, as_json: bool) -> None:
+    """Create the objects of MANIFEST in a sandbox that is up, and wait until its workloads are ready.
+
+    For playing by hand: `offbus local apply scenarios/targets/deployment.yaml`. What is there already stays as it is.
+    """
+    import anyio
+
+    from offbus.errors import CouldNotRun
+    from offbus_sandbox.local.apply import apply
+    from offbus_sandbox.local.launch import is_running
+
+    layout = layout_of(name)
+    if not is_running(layout):
+        raise CouldNotRun(f"{name} is not up", hint=f"run `offbus local up{flag(name)}`")
+    made = anyio.run(apply, layout, manifest)
+    report = {"name": name, "created": made}
+    say(as_json, report, f"created {', '.join(made)}" if made else "everything was there already")
 
 
 @local.command()
@@ -134,6 +177,14 @@ def status(name: str, as_json: bool) -> None:
 
     found = anyio.run(overview, layout)
     say(as_json, {"name": name, "up": True, **found}, "\n".join(rows(name, found)))
+
+
+def address_of(layout: "Layout") -> str | None:
+    """Where the sandbox's gateway listens; None without one."""
+    try:
+        return layout.gateway_address.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
 
 
 def layout_of(name: str) -> "Layout":

@@ -1,8 +1,9 @@
-"""The programs of a sandbox besides its pods: a node agent on every node, and the stand-in responder."""
+"""The programs of a sandbox besides its pods: a node agent on every node, the stand-in responder, and the gateway."""
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from offbus_sandbox.config import SandboxConfig
@@ -34,6 +35,8 @@ def programs_of(layout: Layout, config: SandboxConfig) -> Iterator[Service]:
             yield Service(f"agent {node}", command, layout.processes)
     if config.responder is not None:
         yield from responder_services(layout, config, config.responder)
+    if config.gateway:
+        yield gateway_service(layout, config)
 
 
 def responder_services(
@@ -50,6 +53,24 @@ def responder_services(
         yield Service(f"detector {node}", command_of(layout, log, argv), layout.processes)
     command = command_of(layout, layout.logs / "responder.log", [*program, "controller", *common])
     yield Service("responder", command, layout.processes)
+
+
+def gateway_service(layout: Layout, config: SandboxConfig) -> Service:
+    """The published API on this machine's loopback. It acts on the sandbox as a user does, and so knows their state."""
+    options = {
+        "--env": "local",
+        "--env-set": f"sandbox={layout.real.name}",
+        "--port": config.gateway_port,
+        "--address-file": layout.gateway_address,
+        "--token-file": layout.gateway_token,
+        "--audit": layout.logs / "gateway-audit.jsonl",
+    }
+    words = [word for name, value in options.items() for word in (name, str(value))]
+    command = command_of(
+        layout, layout.logs / "gateway.log", [sys.executable, "-m", "offbus", "gateway", *words]
+    )
+    users = {name: os.environ[name] for name in ("HOME", "XDG_STATE_HOME", "TMPDIR") if name in os.environ}
+    return Service("gateway", replace(command, env={**command.env, **users}), layout.processes)
 
 
 def command_of(layout: Layout, log: Path, argv: Sequence[str]) -> Command:

@@ -52,6 +52,7 @@ def run(folder: Path, ready_fd: int | None, starter: int) -> None:
     with FileLock(layout.lock, f"the sandbox {layout.real}"):
         config = SandboxConfig.load(layout.config)
         make_token(layout.token)
+        make_token(layout.gateway_token)
 
         async def live() -> None:
             await end_leftovers(layout, {starter})

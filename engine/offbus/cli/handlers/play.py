@@ -30,11 +30,14 @@ def identity_of(scenario: Scenario) -> str:
 
 
 @contextmanager
-def held_run(base: Path, scenario: Scenario, identity: str) -> Iterator[OpenRun]:
-    """A new run's folder, with the locks of the run and of its environment. Raises CouldNotRun, also for leftovers."""
+def held_run(base: Path, scenario: Scenario, identity: str, run: str = "") -> Iterator[OpenRun]:
+    """A new run's folder, with the locks of the run and of its environment. Raises CouldNotRun, also for leftovers.
+
+    Without an id it gets a new one.
+    """
     with environment_lock(base, identity):
         _refuse_leftovers(base, identity)
-        with create_run(base, scenario.slug, identity) as folder, folder.lock():
+        with create_run(base, scenario.slug, identity, run) as folder, folder.lock():
             yield folder
 
 
