@@ -34,6 +34,7 @@ from offbus.printable import printable
 from offbus_agent.http.openapi import agent_document
 from offbus_sandbox.responder.profiles import PROFILES, Mark, Profile
 from offbus_steps.commands.fault_entry import xids_schema
+from offbus_steps.gateway.openapi import gateway_document
 from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
 
 ROOT = Path(__file__).parents[1]
@@ -211,10 +212,9 @@ def everything() -> Iterator[tuple[Path, str]]:
     yield ROOT / "shim" / "kmsg_helper" / "kernel_lines.h", header()
     yield ROOT / "steps/offbus_steps/commands/data/drills.json", drills(ROOT)
     yield ROOT / "schemas" / "xids.json", json.dumps(xids_schema(), indent=2, ensure_ascii=False) + "\n"
-    yield (
-        ROOT / "schemas" / "agent.openapi.json",
-        json.dumps(agent_document(), indent=2, ensure_ascii=False) + "\n",
-    )
+    for name, document in (("agent", agent_document()), ("gateway", gateway_document())):
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        yield ROOT / "schemas" / f"{name}.openapi.json", text
     for name in SCHEMAS:
         yield ROOT / "schemas" / f"{name}.json", schema_text(name, is_published=True)
 

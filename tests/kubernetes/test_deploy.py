@@ -14,7 +14,7 @@ DEPLOY = REPOSITORY / "deploy"
 Objects = dict[tuple[str, str], dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=["base", "responder"])
+@pytest.fixture(scope="module", params=["base", "gateway", "responder"])
 def part(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

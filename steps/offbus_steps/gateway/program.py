@@ -1,15 +1,16 @@
 """The running gateway: checks its options, listens, serves until a signal, and undoes what is live then.
 
-The first signal ends it: no new fault, what is live is recovered, then the server stops. A second SIGINT leaves at once
-and prints what finishes the rest.
+It first undoes what a gateway before it left in the same folder of runs. The first signal ends it: what is live is
+recovered, then the server stops. A second SIGINT leaves at once and prints what finishes the rest.
 """
 
 import asyncio
 import logging
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any
 import anyio
 import uvicorn
 
+from offbus.cli.handlers.recover import recover_folder
 from offbus.cli.output import say
-from offbus.errors import CouldNotRun, UsageError
+from offbus.errors import CouldNotRun, OffbusError, UsageError
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.runner.signals import stop_on_signals
@@ -36,6 +38,7 @@ from offbus_steps.gateway.fault_scenario import Chosen
 from offbus_steps.gateway.faults import Faults
 from offbus_steps.gateway.local_only import LOOPBACK, local_only
 from offbus_steps.gateway.operations import Gateway
+from offbus_steps.gateway.record import folders
 from offbus_steps.gateway.server import application
 
 __all__ = ["Options", "serve_gateway"]
@@ -77,10 +80,21 @@ def serve_gateway(options: Options) -> None:
     _require_bounds(options, config)
     token = _token(options.token_file)
     audit, base = Audit(options.audit), make_base(options.runs)
+    _finish_own(base)
     with _listening(options) as sock:
         if options.tokenless:
             say(_TOKENLESS.format(where=name_of(sock)), err=True)
         anyio.run(partial(_serve, options, config, chosen, token, audit, base, sock))
+
+
+def _finish_own(base: Path) -> None:
+    """Undo what a gateway before this one left, when it was killed: nothing could be injected before."""
+    for folder in (one for one in folders(base) if one.unfinished.exists() and not one.in_use()):
+        try:
+            with redirect_stdout(sys.stderr):  # the audit log may be on standard output
+                recover_folder(base, folder, settle=False)
+        except OffbusError as err:
+            say(f"offbus gateway: run {folder.id} is not undone: {err}", err=True)
 
 
 def _listening(options: Options) -> socket.socket:

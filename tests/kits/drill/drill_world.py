@@ -40,7 +40,7 @@ class Sandbox:
 
 def up(offbus: Offbus, *options: str) -> Sandbox:
     """Start a sandbox."""
-    done = offbus.call("local", "up", *options)
+    done = offbus.call("local", "up", "--no-gateway", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return Sandbox(offbus)
 

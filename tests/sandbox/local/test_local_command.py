@@ -1,11 +1,13 @@
 """`offbus local up|down|status`, as people and scripts use it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from offbus_sandbox.layout import Layout
@@ -31,9 +33,14 @@ def test_a_sandbox_is_started_shown_and_ended(offbus: Run, tmp_path: Path) -> No
     up = offbus("up", "--name", "one", "--nodes", "1", "--gpus", "1", "--no-responder")
     assert (up.returncode, up.stderr) == (0, "")
     assert "one is up: 1 nodes, 1 GPUs" in up.stdout
+    address = re.search(r"gateway: (http://127\.0\.0\.1:\d+), token in (\S+)\n", up.stdout)
+    assert address
+    assert httpx.get(f"{address[1]}/health").json()["environment"] == "local"
+    token = {"Authorization": f"Bearer {Path(address[2]).read_text().strip()}"}
+    assert httpx.get(f"{address[1]}/api/v1/faults", headers=token).json() == {"faults": [], "count": 0}
 
     again = offbus("up", "--name", "one", "--nodes", "1", "--gpus", "1", "--no-responder", "--json")
-    assert json.loads(again.stdout)["started"] is False
+    assert (json.loads(again.stdout)["started"], json.loads(again.stdout)["gateway"]) == (False, address[1])
 
     other = offbus("up", "--name", "one", "--nodes", "2")
     assert other.returncode == 3
