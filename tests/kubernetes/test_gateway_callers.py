@@ -47,7 +47,7 @@ async def allow(port: KubernetesPort, user: str, verbs: list[str], nodes: list[s
     await port.api.json(Call("POST", f"{RBAC}/clusterrolebindings", body=binding))
 
 
-def got(gateway: RunningGateway, path: str, token: str = "") -> httpx.Response:
+def got(gateway: RunningGateway, path: str, token: str) -> httpx.Response:
     return httpx.get(gateway.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
@@ -74,7 +74,7 @@ async def test_only_who_has_the_right_for_that_node_gets_as_far_as_the_node(
     assert asked(gateway, token, "gpu-2")[:2] == (403, "forbidden")
     listed = got(gateway, API, token)
     assert (listed.status_code, listed.json()["code"]) == (403, "forbidden")
-    assert got(gateway, API).status_code == 401
+    assert got(gateway, API, "guessed").status_code == 401
 
 
 async def test_the_role_of_deploy_is_enough(

@@ -45,6 +45,10 @@ class GatewayConfig(BaseModel):
     keep: int = Field(
         default=50, ge=1, le=10_000, description="How many folders of finished faults are kept."
     )
+    patience: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long the undo waits for the responder, each time, before it tries the next way.",
+    )
     answer_within: Duration = Field(
         default=timedelta(seconds=25),
         description="How long a recover waits for the undo before it answers 202; the published client waits 30 s.",

@@ -78,6 +78,7 @@ def _file(config: GatewayConfig, aimed: Aimed, xid: int, planes: Sequence[str]) 
     workload = aimed.workload
     existing = {"kind": workload.kind, "name": workload.name, "namespace": workload.namespace}
     inject = {"xid": xid, "node": aimed.node, "gpus": [aimed.uuid], "planes": list(planes)}
+    inject["patience"] = f"{config.patience.total_seconds():g}s"
     return {
         "offbus": 1,
         "name": slug_of(xid),

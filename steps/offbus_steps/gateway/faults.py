@@ -150,6 +150,9 @@ class Faults:
         live, session = self._live, self._session
         if live is None or live.over.is_set():
             return
+        if live.record.status == "recovering":
+            with anyio.move_on_after(self._config.answer_within.total_seconds()):
+                await live.undone.wait()
         if live.undone.is_set() and session is not None:
             session.stop("the next fault")
             with anyio.move_on_after(SETTLED_WITHIN_S):

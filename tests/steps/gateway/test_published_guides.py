@@ -45,7 +45,8 @@ def curl(printed: str, url: str, *header: str, node: str = "") -> tuple[int, Any
         pytest.skip("there is no curl")
     here = re.sub(r"http://[^/]+", url, printed, count=1).replace("gpu-node-001", node)
     more = [word for one in header for word in ("-H", one)]
-    command = [*shlex.split(here), *more, "--silent", "--write-out", "\n%{http_code}"]
+    more += ["--silent", "--show-error", "--write-out", "\n%{http_code}"]
+    command = ["bash", "-c", f"{here} {shlex.join(more)}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     body, _, status = done.stdout.rpartition("\n")
     return int(status), json.loads(body)
@@ -60,7 +61,7 @@ def offbus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Offbus]:
 @pytest.fixture(scope="module")
 def gateway(offbus: Offbus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     limits = tmp_path_factory.mktemp("limits") / "gateway.yaml"
-    limits.write_text("per_minute: 6000\nburst: 1000\n")
+    limits.write_text("per_minute: 6000\nburst: 1000\npatience: 3s\n")
     with gateway_on(offbus, "--config", str(limits)) as found:
         yield found
 
