@@ -65,6 +65,8 @@ class Faults:
         self._session: Session | None = None
         self._own: dict[str, FaultRecord] = {}
         """Those whose runs are played, by id: newer than what is on disk."""
+        self._closed = ""
+        """Why nothing is injected any more."""
         self._folder: OpenRun | None = None
         """Of the run that is played."""
 
@@ -83,8 +85,10 @@ class Faults:
     async def inject(self, asked: Asked) -> FaultRecord:
         """Inject, and answer once it is proven. Raises Refusal; what refuses it has changed nothing."""
         lasts = self._lasts(asked.duration)
+        self._require_open()
         async with self._turn:
             await self._make_room()
+            self._require_open()
             aimed = await self._aimed(asked)
             live = self._begin(asked, aimed, lasts)
         await live.decided.wait()
@@ -122,7 +126,8 @@ class Faults:
         return live.record
 
     async def end_all(self, why: str) -> None:
-        """The gateway ends: what is live is undone, and nothing is watched any longer."""
+        """The gateway ends: what is live is undone, nothing is injected, and nothing is watched any longer."""
+        self._closed = why
         live, session = self._live, self._session
         if live is not None:
             live.end(why)
@@ -144,6 +149,10 @@ class Faults:
                 "renew the fault before it ends",
             )
         return timedelta(seconds=duration)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Refusal(503, "stopping", self._closed, "ask the next gateway", retry_after_s=5)
 
     async def _make_room(self) -> None:
         """Raises Refusal 409 while another fault lives or is being undone."""

@@ -11,14 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from offbus_agent.http.problems import problem_response
 from offbus_agent.refusals import Refusal
 
-__all__ = ["LOOPBACK", "local_only"]
+__all__ = ["local_only"]
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def local_only(app: ASGIApp, port: int) -> ASGIApp:
     """The application for requests to this server by one of its own names."""
-    hosts = frozenset(f"{name}:{port}" for name in LOOPBACK)
+    hosts = frozenset(f"{name}:{port}" for name in _LOOPBACK)
     origins = frozenset(f"http://{host}" for host in hosts)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

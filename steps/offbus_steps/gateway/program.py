@@ -36,7 +36,7 @@ from offbus_steps.gateway.callers import Callers, Reviews
 from offbus_steps.gateway.config import GatewayConfig, read_config
 from offbus_steps.gateway.fault_scenario import Chosen
 from offbus_steps.gateway.faults import Faults
-from offbus_steps.gateway.local_only import LOOPBACK, local_only
+from offbus_steps.gateway.local_only import local_only
 from offbus_steps.gateway.operations import Gateway
 from offbus_steps.gateway.record import folders
 from offbus_steps.gateway.server import application
@@ -115,7 +115,7 @@ def _listening(options: Options) -> socket.socket:
 
 def _require_bounds(options: Options, config: GatewayConfig) -> None:
     """Raises UsageError for a gateway that would be open to more than it says."""
-    if options.env == "local" and options.host not in LOOPBACK:
+    if options.env == "local" and options.host not in ("127.0.0.1", "localhost"):
         raise UsageError(
             f"--host {options.host}: a gateway of `local` listens on this machine alone", hint="use 127.0.0.1"
         )

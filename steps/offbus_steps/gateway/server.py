@@ -4,6 +4,7 @@ Every response except a 2xx is a problem (RFC 9457). What needs a token and has 
 """
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
@@ -27,6 +28,7 @@ from offbus_steps.port import PortError
 
 __all__ = ["application"]
 
+_log = logging.getLogger(__name__)
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -98,13 +100,13 @@ def _audit(audit: Audit, request: Request, response: Response, facts: dict[str, 
         facts["fault"] = said["fault_id"]
     if response.status_code >= 400:
         facts |= {"code": said.get("code"), "why": said.get("detail")}
-    audit.write(
-        peer=request.client.host if request.client else "",
-        method=request.method,
-        path=request.url.path,
-        status=response.status_code,
-        **facts,
-    )
+    peer = request.client.host if request.client else ""
+    try:
+        audit.write(
+            peer=peer, method=request.method, path=request.url.path, status=response.status_code, **facts
+        )
+    except OSError as err:  # what was done is answered all the same
+        _log.error("the audit log cannot be written: %s", err)
 
 
 def _elsewhere(method: str, path: str) -> _Handler:

@@ -239,7 +239,11 @@ def test_every_write_is_in_the_audit_log(gateway: RunningGateway) -> None:
 
 def test_a_gateway_that_is_stopped_undoes_what_is_live(offbus: Offbus) -> None:
     with gateway_on(offbus) as gateway:
-        fault = gateway.inject(79, busy_node(gateway))
+        node = busy_node(gateway)
+        fault = gateway.inject(79, node)
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.until(fault["fault_id"], "status", "recovering")
+        assert gateway.inject(94, node, expect=503)["code"] == "stopping"
         assert gateway.stop()[0] == 0
     with gateway_on(offbus) as gateway:
         record = gateway.get(fault["fault_id"])
