@@ -2,16 +2,16 @@
 
 Job: the token can be read, what changed last is on disk, and at least one plane can show a fault. What else does not
 work is said, too: a node whose kernel log is broken still shows CUDA faults. Looked at once a second at most, however
-many ask, and in a thread: a plane may have to ask the kernel-log helper.
+many ask; the kernel log in a thread, because it may have to ask the kernel-log helper.
 """
 
 import asyncio
 
 from offbus_agent.agent import Agent
-from offbus_agent.catalogue.plane import Plane
+from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_agent.faults.collector import InThread
 from offbus_agent.http.token import TokenError, TokenFile
-from offbus_agent.models import Ready
+from offbus_agent.models import PlaneHealth, Ready
 
 __all__ = ["Readiness"]
 
@@ -38,12 +38,15 @@ class Readiness:
         return (200 if found.ready else 503), found.model_dump_json().encode()
 
     async def _looked(self) -> Ready:
-        return await self._in_thread(self.now)
+        # The page is this thread's alone; the kernel log is asked by whoever writes to it, in threads.
+        kernel = await self._in_thread(self._agent.plane_health, Plane.KERNEL)
+        return self.now(kernel)
 
-    def now(self) -> Ready:
-        """Look; blocking."""
+    def now(self, kernel: PlaneHealth) -> Ready:
+        """The readiness, when the kernel log is like that."""
         token, disk = self._of_token(), self._of_disk()
-        planes = {plane: self._agent.plane_health(plane) for plane in Plane}
+        page = {plane: self._agent.plane_health(plane) for plane in Plane if plane in PAGE_PLANES}
+        planes = {Plane.KERNEL: kernel, **page}
         broken = [f"plane {plane.value}: {one.why}" for plane, one in planes.items() if not one.ok]
         ready = not token and not disk and len(broken) < len(planes)
         return Ready(ready=ready, why=[*token, *disk, *broken])

@@ -111,7 +111,7 @@ class Faults:
             await live.undone.wait()
         if live.undone.is_set() and live.record.status != "recovered":
             await live.over.wait()
-            raise _left(live)
+            raise _remaining(live)
         return live.record
 
     def renew(self, fault: str, duration: int | None) -> FaultRecord:
@@ -266,12 +266,12 @@ class Faults:
 
 def _not_injected(live: LiveFault) -> Refusal:
     if live.residue:
-        return _left(live)
+        return _remaining(live)
     message, hint = live.why or ("it was not injected", "")
     return Refusal(409, "refused", message, hint)
 
 
-def _left(live: LiveFault) -> Refusal:
+def _remaining(live: LiveFault) -> Refusal:
     """Something of it is not undone."""
     run = live.record.details["run"]
     what = "; ".join(live.residue) or "it could not be undone"

@@ -79,12 +79,12 @@ class LiveFault:
 
     def conclude(self, problem: str = "") -> None:
         """Nothing more will happen to it; `problem`: its run could not be played to its end."""
-        left = [*self.residue, *([problem] if problem else [])]
-        if left or not self.injected:
+        remaining = [*self.residue, *([problem] if problem else [])]
+        if remaining or not self.injected:
             self._tell(status="failed")
             if self.why and not self.injected:
                 self._tell(details={**self.record.details, "message": self.why[0]})
-        self._tell(details={**self.record.details, "residue": left or "none"})
+        self._tell(details={**self.record.details, "residue": remaining or "none"})
 
     def finish(self) -> None:
         """Its run has ended, and holds nothing any more."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from offbus_agent.http.openapi import content, idempotency_key, problem_content, schemas_of
 from offbus_agent.models import Problem
-from offbus_steps.gateway.elsewhere import ROUTES
+from offbus_steps.gateway.not_here import ROUTES
 from offbus_steps.gateway.operations import OPERATIONS, Operation
 
 __all__ = ["gateway_document"]

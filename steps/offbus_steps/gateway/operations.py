@@ -19,7 +19,6 @@ from offbus_agent.lease_time import boottime_ns
 from offbus_agent.refusals import Refusal
 from offbus_steps.gateway.callers import Caller, Verb
 from offbus_steps.gateway.config import GatewayConfig
-from offbus_steps.gateway.elsewhere import gpu_fault
 from offbus_steps.gateway.faults import Asked, Faults
 from offbus_steps.gateway.models import (
     FaultList,
@@ -34,6 +33,7 @@ from offbus_steps.gateway.models import (
     XidType,
     XidTypes,
 )
+from offbus_steps.gateway.not_here import gpu_fault
 
 __all__ = ["API", "OPERATIONS", "Call", "Gateway", "ListQuery", "Operation"]
 

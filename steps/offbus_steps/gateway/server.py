@@ -22,7 +22,7 @@ from offbus_agent.http.problems import handlers, problem_response
 from offbus_agent.refusals import Refusal
 from offbus_steps.gateway.audit import Audit
 from offbus_steps.gateway.callers import ANONYMOUS, Caller, Callers
-from offbus_steps.gateway.elsewhere import ROUTES, refusal
+from offbus_steps.gateway.not_here import ROUTES, refusal
 from offbus_steps.gateway.operations import OPERATIONS, Call, Gateway, Operation
 from offbus_steps.port import PortError
 

@@ -12,7 +12,7 @@ from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.store import Store
 from offbus_agent.http.readiness import Readiness
 from offbus_agent.http.token import TokenFile
-from offbus_agent.models import Ready
+from offbus_agent.models import PlaneHealth, Ready
 from tests.kits.agent.node_world import WATCHDOG_S, Node, RunningAgent, free_port
 from tests.kits.virtual_time import in_virtual_asyncio_time
 
@@ -83,7 +83,7 @@ async def test_however_many_ask_it_looks_once_a_second(node: Node) -> None:
     looks: list[float] = []
 
     class Counted(Readiness):
-        def now(self) -> Ready:
+        def now(self, kernel: PlaneHealth) -> Ready:
             looks.append(0)
             return Ready(ready=True)
 

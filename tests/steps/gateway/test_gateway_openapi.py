@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from offbus_steps.gateway.elsewhere import ROUTES
+from offbus_steps.gateway.not_here import ROUTES
 from offbus_steps.gateway.openapi import gateway_document
 from tests.kits import REPOSITORY
 from tests.kits.gateway import API, TOKEN, RunningGateway, gateway_on, kept_sandbox
