@@ -19,6 +19,7 @@ from offbus.abilities import ability
 from offbus.cli.handlers.play import held_run, identity_of
 from offbus.errors import CouldNotRun, OffbusError
 from offbus.findings.invalid_scenario import InvalidScenario
+from offbus.language.check.cli_environment import named_options
 from offbus.language.scenario import Scenario
 from offbus.open_run import OpenRun
 from offbus.plugins import installed
@@ -178,11 +179,10 @@ class Faults:
         )
 
     async def _aimed(self, asked: Asked) -> Aimed:
-        kind = installed().environment_type(self._env.name)
+        kind, options = named_options(self._env.name, self._env.sets, installed())
         opener = ability(kind.opener, Observable)
         if opener is None:
             raise Refusal(409, "not_here", f"the environment {self._env.name} cannot be looked at")
-        options = kind.options.model_validate(dict(self._env.sets))
         try:
             with anyio.fail_after(FOUND_WITHIN_S):
                 async with opener.observed(options) as seen:

@@ -177,7 +177,7 @@ async def _list(call: Call) -> tuple[int, BaseModel]:
 
 async def _get(call: Call) -> tuple[int, BaseModel]:
     found = call.gateway.faults.get(call.path["id"])
-    await call.caller.require("get", found.details["node"])
+    await call.caller.require("get", _node_of(found))
     return 200, found
 
 
@@ -203,9 +203,13 @@ async def _renew(call: Call) -> tuple[int, BaseModel]:
 async def _named(call: Call, verb: Verb) -> FaultRecord:
     """The fault of the path, if the caller may. Raises Refusal."""
     found = call.gateway.faults.get(call.path["id"])
-    call.facts.update(node=found.details["node"], fault=found.id)
-    await call.caller.require(verb, found.details["node"])
+    call.facts.update(node=_node_of(found), fault=found.id)
+    await call.caller.require(verb, _node_of(found))
     return found
+
+
+def _node_of(record: FaultRecord) -> str:
+    return record.target.partition("/")[0]
 
 
 def _response(record: FaultRecord) -> FaultResponse:
