@@ -1,6 +1,6 @@
 """One node's agent as a whole, for its HTTP interface and its program.
 
-Job: wiring, health, and the published guides' form of injection. All decisions are its parts'.
+Job: wiring, health, readiness, and the published guides' form of injection. All decisions are its parts'.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from offbus_agent.catalogue.plane import Plane
+from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_agent.faults.clear import Clearing, monitor_of
 from offbus_agent.faults.collector import Collector, InThread
+from offbus_agent.faults.hidden import HelperLooks, Looks, OwnLooks
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.process_evidence import Evidence
 from offbus_agent.faults.processes import preloaded
@@ -22,9 +23,9 @@ from offbus_agent.faults.store import Store
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, Survey, survey
 from offbus_agent.kernel_log.helper import HelperLog
 from offbus_agent.kernel_log.kmsg import KmsgDevice
-from offbus_agent.kernel_log.log import KernelLog
+from offbus_agent.kernel_log.log import KernelLogError, TextLog
 from offbus_agent.kernel_log.open import open_kernel_log
-from offbus_agent.kmsg_helper import KmsgHelper
+from offbus_agent.kmsg_helper import HelperUnreachable, KmsgHelper
 from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import (
     GUIDE_RUN,
@@ -38,15 +39,18 @@ from offbus_agent.models import (
     PreloadShape,
     ResponderShape,
 )
+from offbus_agent.page.pod_folders import HelperFolders, OwnFolders
 from offbus_agent.planes.page_plane import NodePage
 from offbus_agent.planes.planes import PlaneFailedError, Planes
-from offbus_agent.refusals import Refusal
+from offbus_agent.refusals import Refusal, helper_away
 from offbus_agent.shared_look import Shared
 
 __all__ = ["Agent", "NodePaths", "open_agent"]
 
 GUIDE_TTL_S = 300.0
 """The lease of a fault that `/inject-xid` creates, when its request has no duration."""
+HELPER_WITHIN_S = 0.5
+"""How long readiness waits for the kernel-log helper: less than a kubelet waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Agent:
         book: FaultBook,
         faults: Faults,
         collector: Collector,
+        looks: Looks,
+        helper: HelperLog | None = None,
         in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self.page = page
@@ -81,12 +87,23 @@ class Agent:
         self._paths = paths
         self._planes = planes
         self._boot_id = boot_id()
-        self._survey = Shared(partial(in_thread, survey_of, paths.root), joins=True)
-        self._preloaded = Shared(partial(in_thread, preloaded, paths.root))
+        self._node = Shared(partial(in_thread, self._look), joins=True)
+        self._preloaded = Shared(partial(in_thread, preloaded, looks, paths.root))
+        self._helper = helper
+
+    def helper_away(self) -> str:
+        """Why the kernel-log helper cannot be asked; "" where it can, and where this process needs none. Blocking."""
+        if self._helper is None:
+            return ""
+        try:
+            self._helper.check_helper(HELPER_WITHIN_S)
+        except KernelLogError as err:
+            return err.message
+        return ""
 
     async def health(self) -> Health:
         """The node, its GPUs, and which planes work. Raises Refusal when the GPUs cannot be listed."""
-        found = await self._survey()
+        found, kernel = await self._node()
         return Health(
             node=self._paths.node,
             version=self.version,
@@ -97,12 +114,21 @@ class Agent:
             responder=_responder(found),
             faults=sum(1 for _ in self.book),
             armed=len(self.book.armed()),
-            planes={plane: self.plane_health(plane) for plane in Plane},
+            planes={
+                Plane.KERNEL: kernel,
+                **{plane: self.plane_health(plane) for plane in sorted(PAGE_PLANES)},
+            },
         )
 
     async def preload(self, pod: str) -> PreloadAnswer:
-        """What the containers of the pod with that uid preload; empty for a pod that does not run here."""
-        found = (await self._preloaded()).get(pod, [])
+        """What the containers of the pod with that uid preload; empty for a pod that does not run here.
+
+        Raises Refusal when the kernel-log helper cannot be asked.
+        """
+        try:
+            found = (await self._preloaded()).get(pod, [])
+        except HelperUnreachable as err:
+            raise helper_away(err) from err
         return PreloadAnswer(
             processes=[PreloadShape(pid=one.pid, container=one.container, value=one.value) for one in found]
         )
@@ -126,6 +152,10 @@ class Agent:
                 ttl_s=request.duration or GUIDE_TTL_S,
             )
         )
+
+    def _look(self) -> tuple[Survey, PlaneHealth]:
+        """What may take a moment: files of drivers, and a kernel log that others may have. Raises Refusal."""
+        return survey_of(self._paths.root), self.plane_health(Plane.KERNEL)
 
     def plane_health(self, plane: Plane) -> PlaneHealth:
         """Whether a plane can be used now; it may have to ask the kernel-log helper."""
@@ -157,14 +187,11 @@ def survey_of(root: Path) -> Survey:
         raise Refusal(500, "gpus_unknown", str(err), "fix the file that lists the GPUs") from err
 
 
-def _kernel_log(path: Path, helper: KmsgHelper | None) -> tuple[KernelLog, bool]:
-    """The node's log, and whether it is the machine's own. Raises KernelLogError."""
-    if helper is not None:
-        log = HelperLog.open(helper)
-        return log, log.is_device
+def _own_log(path: Path) -> TextLog:
+    """The node's log. Raises KernelLogError."""
     own = open_kernel_log(path)
     own.check()
-    return own, isinstance(own, KmsgDevice)
+    return own
 
 
 def open_agent(
@@ -182,12 +209,15 @@ def open_agent(
 
     Raises KernelLogError, NodePageError.
     """
-    kernel, of_machine = _kernel_log(paths.kmsg, helper)
-    page = NodePage.prepare(paths.root)
+    kernel = HelperLog.open(helper) if helper else _own_log(paths.kmsg)
+    asked = kernel if isinstance(kernel, HelperLog) else None
+    page = NodePage.prepare(paths.root, HelperFolders(helper) if helper else OwnFolders())
+    looks = HelperLooks(helper) if helper else OwnLooks(page.path)
     planes = Planes(kernel, page)
     book = FaultBook(store, planes, now_ns)
     book.restore()
-    collector = Collector(book, Evidence(page, paths.root), in_thread)
-    clearing = Clearing(planes, book, partial(monitor_of, paths.root, of_machine=of_machine))
+    collector = Collector(book, Evidence(page, paths.root, looks), in_thread)
+    of_machine = asked.is_device if asked else isinstance(kernel, KmsgDevice)
+    clearing = Clearing(planes, book, partial(monitor_of, paths.root, looks, of_machine=of_machine))
     faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing, collector)
-    return Agent(paths, page, planes, book, faults, collector, in_thread)
+    return Agent(paths, page, planes, book, faults, collector, looks, asked, in_thread)

@@ -7,9 +7,9 @@ import os
 import select
 from pathlib import Path
 
-__all__ = ["CREATE", "DELETE", "MODIFY", "MOVED_FROM", "MOVED_TO", "Inotify"]
+__all__ = ["ATTRIB", "CREATE", "DELETE", "MODIFY", "MOVED_FROM", "MOVED_TO", "Inotify"]
 
-MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x40, 0x80, 0x100, 0x200
+MODIFY, ATTRIB, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x40, 0x80, 0x100, 0x200
 """Events in a folder (linux/inotify.h)."""
 _ONLY_FOLDERS = 0x1000000
 _BUFFER = 64 * 1024

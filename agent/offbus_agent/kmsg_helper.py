@@ -8,7 +8,10 @@ cannot be reached is `HelperUnreachable`; one that refuses or fails is an answer
 import ctypes
 import os
 import socket
+import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -16,6 +19,7 @@ from pathlib import Path
 from offbus_agent.inotify import CREATE, MOVED_TO, Inotify
 
 __all__ = [
+    "ANSWERED_WITHIN_S",
     "MAGIC",
     "VERSION",
     "Answer",
@@ -25,6 +29,8 @@ __all__ = [
     "AskReset",
     "AskXid",
     "Head",
+    "HelperRefused",
+    "HelperSilent",
     "HelperUnreachable",
     "Kind",
     "KmsgHelper",
@@ -36,7 +42,7 @@ __all__ = [
 
 MAGIC, VERSION = 0x534D4B4F, 1
 """Of every packet."""
-_ANSWERED_WITHIN_S = 15.0
+ANSWERED_WITHIN_S = 15.0
 """The helper answers one after the other: it looks for a line for 3 s at most, and reads mappings of 8 MiB."""
 
 LISTENS_WITHIN_S = 30.0
@@ -170,10 +176,23 @@ class Answer(ctypes.LittleEndianStructure):
 
 
 _TEXT_AT = Answer.text.offset
+_CREDENTIALS = struct.Struct("=iII")
+"""Of SO_PEERCRED (unix(7)): process, user, group."""
 
 
 class HelperUnreachable(Exception):
     """Raised when the helper cannot be asked, or answers as no helper of this version does."""
+
+
+class HelperSilent(HelperUnreachable):
+    """Raised when it was asked, and does not answer: not in time, or it hung up."""
+
+
+class HelperRefused(HelperUnreachable):
+    """Raised when it does not serve us, or does not know the question."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(f"the kernel-log helper refuses the question: {status.name.lower()}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,34 +218,67 @@ class KmsgHelper:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def ask(self, kind: Kind, about: Question | None = None) -> Reply:
+    def ask(self, kind: Kind, about: Question | None = None, *, within_s: float = ANSWERED_WITHIN_S) -> Reply:
         """Ask, and wait for the answer; blocking. Raises HelperUnreachable."""
+        with self._connected(within_s) as asked:
+            asked.sendall(packet(kind, about))
+            raw = asked.recv(ctypes.sizeof(Answer))
+        if not raw:
+            raise HelperSilent(f"the kernel-log helper at {self.path} hung up without an answer")
+        return self._reply(raw)
+
+    def user(self) -> int:
+        """The user that it runs as, by the kernel (SO_PEERCRED). Raises HelperUnreachable."""
+        with self._connected(ANSWERED_WITHIN_S) as asked:
+            raw = asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(raw)[1])
+
+    def await_listening(self, within_s: float = LISTENS_WITHIN_S) -> None:
+        """Wait until the helper listens; blocking. A dead one's socket does not count. Raises HelperUnreachable."""
+        try:
+            bell = Inotify()
+            try:
+                bell.watch(self.path.parent, CREATE | MOVED_TO)
+                self._await(bell, time.monotonic() + within_s)
+            finally:
+                bell.close()
+        except TimeoutError:
+            raise HelperUnreachable(
+                f"no kernel-log helper listens at {self.path} within {within_s:g} s"
+            ) from None
+        except OSError as err:
+            raise HelperUnreachable(f"cannot wait for {self.path}: {err.strerror}") from err
+
+    def _await(self, bell: Inotify, until: float) -> None:
+        """Raises TimeoutError."""
+        while not self._listens(max(0.01, until - time.monotonic())):
+            if not bell.wait(until - time.monotonic()):
+                raise TimeoutError
+
+    def _listens(self, within_s: float) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            probe.settimeout(within_s)
+            try:
+                probe.connect(str(self.path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+        return True
+
+    @contextmanager
+    def _connected(self, within_s: float) -> Iterator[socket.socket]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
-                asked.settimeout(_ANSWERED_WITHIN_S)
+                asked.settimeout(within_s)
                 asked.connect(str(self.path))
-                asked.sendall(packet(kind, about))
-                return self._reply(asked.recv(ctypes.sizeof(Answer)))
+                yield asked
+        except TimeoutError as err:
+            raise HelperSilent(
+                f"the kernel-log helper at {self.path} does not answer within {within_s:g} s"
+            ) from err
         except OSError as err:
             raise HelperUnreachable(
                 f"the kernel-log helper at {self.path} cannot be asked: {err.strerror or err}"
             ) from err
-
-    def await_socket(self, within_s: float = LISTENS_WITHIN_S) -> None:
-        """Wait until the helper listens; blocking. Raises HelperUnreachable."""
-        bell = Inotify()
-        try:
-            bell.watch(self.path.parent, CREATE | MOVED_TO)
-            until = time.monotonic() + within_s
-            while not self.path.is_socket():
-                if not bell.wait(until - time.monotonic()):
-                    raise HelperUnreachable(
-                        f"no kernel-log helper listens at {self.path} within {within_s:g} s"
-                    )
-        except OSError as err:
-            raise HelperUnreachable(f"cannot wait for {self.path}: {err.strerror}") from err
-        finally:
-            bell.close()
 
     def _reply(self, raw: bytes) -> Reply:
         answer = Answer.from_buffer_copy(raw.ljust(ctypes.sizeof(Answer), b"\0"))

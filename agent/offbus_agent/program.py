@@ -99,7 +99,7 @@ def _helper(path: Path | None) -> KmsgHelper | None:
         return None
     helper = KmsgHelper(path)
     try:
-        helper.await_socket()
+        helper.await_listening()
     except HelperUnreachable as err:
         raise CannotServeError(f"{err}; start `offbus-agent kmsg-helper` first") from err
     return helper

@@ -7,7 +7,7 @@ Every refusal has a stable `code`, what and why in `message`, and what to do in 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MEDIA_TYPE", "PROBLEM_TYPE", "Refusal", "problem"]
+__all__ = ["MEDIA_TYPE", "PROBLEM_TYPE", "Refusal", "helper_away", "problem"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -42,3 +42,8 @@ def problem(status: int, code: str, message: str, hint: str = "", **detail: Any)
         "hint": hint,
         **detail,
     }
+
+
+def helper_away(why: Exception) -> Refusal:
+    """The 503 for what only the kernel-log helper can tell, while it cannot be asked."""
+    return Refusal(503, "helper_away", str(why), "look at the log of the agent's container `kmsg-helper`")

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from offbus_agent.kmsg_helper import HelperUnreachable, KmsgHelper
+from offbus_agent.faults import monitors
+from offbus_agent.faults.hidden import HelperLooks
+from offbus_agent.faults.monitors import knowledge_of
+from offbus_agent.kmsg_helper import HelperUnreachable, Kind, KmsgHelper, Status
 from tests.kits.agent.helper_world import WATCHDOG_S, RunningHelper, helper
+from tests.kits.agent.hung_fuse import NAME, hung_fuse, needs_fuse
 from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, Agents, Node, list_gpus, monitor, request
 
 
@@ -71,11 +75,35 @@ def test_an_agent_waits_for_a_helper_that_starts_after_it(node: Node) -> None:
             running.stop()
 
 
+def test_a_dead_helpers_socket_is_no_helper(tmp_path: Path) -> None:
+    with helper(tmp_path) as running:
+        running.stop(signal.SIGKILL)
+        assert running.socket.is_socket()
+        with pytest.raises(HelperUnreachable, match="no kernel-log helper listens"):
+            running.client.await_listening(0.05)
+        with helper(tmp_path) as second:
+            second.client.await_listening(0.05)
+
+
+@needs_fuse
+def test_a_monitor_that_the_helper_cannot_look_at_knows_no_gpu(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod's file system does not answer; the helper does, and goes on."""
+    monkeypatch.setattr(monitors, "_NAME", NAME)
+    list_gpus(node, GPU0)
+    with hung_fuse(tmp_path, "pending") as hung, helper(node.root) as running:
+        why = knowledge_of(node.root, HelperLooks(running.client), of_machine=True).why_not(GPU0)
+        assert why.startswith(f"the monitor (pid {hung.pid})"), why
+        assert "does not answer" in why
+        assert running.client.ask(Kind.STATUS).status is Status.DONE
+
+
 def test_a_helper_that_does_not_come_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HelperUnreachable, match=r"no kernel-log helper listens at .*socket within 0.05 s"):
-        KmsgHelper(tmp_path / "socket").await_socket(0.05)
+        KmsgHelper(tmp_path / "socket").await_listening(0.05)
     with pytest.raises(HelperUnreachable, match=r"cannot wait for .*: No such file"):
-        KmsgHelper(tmp_path / "absent/socket").await_socket(0.05)
+        KmsgHelper(tmp_path / "absent/socket").await_listening(0.05)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +131,7 @@ def test_the_command_becomes_the_program(node: Node) -> None:
     command = [sys.executable, "-m", "offbus_agent", "kmsg-helper", *options, "--gpus", "3"]
     with subprocess.Popen(command) as started:
         try:
-            KmsgHelper(socket).await_socket(WATCHDOG_S)
+            KmsgHelper(socket).await_listening(WATCHDOG_S)
             proc = Path(f"/proc/{started.pid}")
             assert (proc / "exe").readlink().name == "offbus-kmsg-helper"
             assert b"--gpus=3" in (proc / "cmdline").read_bytes().split(b"\0")

@@ -51,6 +51,7 @@ def status_of(answer: bytes) -> Status:
 
 
 @needs_root
+@pytest.mark.guarantee("G33")
 def test_another_peer_is_refused_whoever_it_is(open_folder: Path) -> None:
     with helper(open_folder, uid=SERVED) as running:
         assert running.client.ask(Kind.STATUS).status is Status.STRANGER
@@ -71,6 +72,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
 
 
 @needs_root
+@pytest.mark.guarantee("G33")
 @pytest.mark.parametrize(("uid", "words"), [(SERVED, "DONE"), (SERVED + 1, "Permission denied")])
 def test_only_the_served_user_reaches_the_socket(open_folder: Path, uid: int, words: str) -> None:
     with helper(open_folder, uid=SERVED) as running:
@@ -125,6 +127,7 @@ def test_a_malformed_packet_is_refused_and_the_next_one_is_served(tmp_path: Path
     assert (tmp_path / "kmsg").read_text() == ""
 
 
+@pytest.mark.guarantee("G33")
 def test_a_line_that_would_not_be_one_of_the_catalogue_is_refused(tmp_path: Path) -> None:
     with helper(tmp_path) as running:
         for why, asked in UNSAFE.items():
@@ -138,6 +141,7 @@ def test_a_line_that_would_not_be_one_of_the_catalogue_is_refused(tmp_path: Path
     assert (tmp_path / "kmsg").read_text() == ""
 
 
+@pytest.mark.guarantee("G33")
 def test_lines_an_hour_are_counted(tmp_path: Path) -> None:
     with helper(tmp_path, "--lines-per-hour=3") as running:
         log = HelperLog(running.client)

@@ -14,14 +14,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from offbus_agent.faults.hidden import Looks
 from offbus_agent.faults.monitors import Knowledge, knowledge_of
 from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.kernel_log.line import UnsafeLine
+from offbus_agent.kmsg_helper import HelperUnreachable
 from offbus_agent.models import KernelEntry, State
 from offbus_agent.node_files import GpuDiscoveryError
 from offbus_agent.planes.planes import Planes
-from offbus_agent.refusals import Refusal
+from offbus_agent.refusals import Refusal, helper_away
 from offbus_agent.shared_look import Shared
 
 __all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "monitor_of"]
@@ -92,9 +94,14 @@ class Clearing:
         return ""
 
 
-def monitor_of(root: Path, *, of_machine: bool) -> Knowledge:
-    """What the responder's monitor on the node knows. Raises Refusal when the metadata file is not valid."""
+def monitor_of(root: Path, looks: Looks, *, of_machine: bool) -> Knowledge:
+    """What the responder's monitor on the node knows.
+
+    Raises Refusal when the metadata file is not valid, or the kernel-log helper cannot be asked.
+    """
     try:
-        return knowledge_of(root, of_machine=of_machine)
+        return knowledge_of(root, looks, of_machine=of_machine)
     except GpuDiscoveryError as err:
         raise Refusal(500, "gpus_unknown", str(err), "fix the responder's metadata file") from err
+    except HelperUnreachable as err:
+        raise helper_away(err) from err

@@ -5,7 +5,8 @@ so that processes cannot make the agent use more than a fifth of a processor. A 
 and the next one tries again, because leases, expiry and disarm do not depend on it. A caller that wants what is new
 waits for a look that begins after its question, but only for a bounded time: then it gets what was known before. An
 arming, too, waits for its look a bounded time, and nobody waits until rows are freed: a file of a pod may keep a look
-from ending.
+from ending. While the kernel-log helper is away, processes cannot be looked at: it is logged once, and tried again with
+the longest rest in between.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from offbus_agent.faults.process_evidence import Arming, Evidence
 from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.store import StoredFault
+from offbus_agent.kmsg_helper import HelperUnreachable
 from offbus_agent.lease_time import boottime_ns
 
 __all__ = ["REST_S", "Collector", "InThread"]
@@ -58,7 +60,8 @@ class Collector:
         self._alone = asyncio.Lock()
         self._handed_over: set[int] = set()
         """Generations whose rows are to be freed."""
-        self._looking: set[asyncio.Task[None]] = set()
+        self._looking: set[asyncio.Task[str]] = set()
+        self._helper_is_away = False
 
     def ask(self) -> None:
         """There may be something new."""
@@ -70,18 +73,21 @@ class Collector:
         What does not end by then goes on: a process that ends at once may not be found.
         """
 
-        async def look() -> None:
-            async with self._alone:
-                await self._in_thread(self._evidence.look_around)
+        async def look() -> str:
+            try:
+                async with self._alone:
+                    await self._in_thread(self._evidence.look_around)
+            except HelperUnreachable as err:
+                return str(err)
+            return ""
 
         task = asyncio.create_task(look())
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
         done, _ = await asyncio.wait({task}, timeout=CENSUS_WITHIN_S)
-        if done:
-            task.result()  # raises what it raised
-        else:
-            _log.warning("the processes were not looked at within %g s; armed all the same", CENSUS_WITHIN_S)
+        why = task.result() if done else f"not within {CENSUS_WITHIN_S:g} s"  # raises what it raised
+        if why:
+            _log.warning("the processes were not looked at: %s; armed all the same", why)
 
     async def news(self, within_s: float = _NEWS_WITHIN_S) -> None:
         """Wait until what was reported before the call has been read, or until `within_s` have passed."""
@@ -105,6 +111,8 @@ class Collector:
         try:
             async with self._alone:
                 await self._in_thread(self._evidence.tidy)
+        except HelperUnreachable as err:
+            self._is_away(err)
         except Exception:  # noqa: BLE001  what a pod left may end nobody
             _log.exception("what pods left was not removed")
 
@@ -115,6 +123,9 @@ class Collector:
             # Before the look: who rings while it goes on gets another one.
             self._asked.clear()
             took_s = await self._look()
+            if self._helper_is_away:
+                self.ask()
+                took_s = _LONGEST_REST_S
             await asyncio.sleep(min(max(REST_S, _SHARE * took_s), _LONGEST_REST_S))
 
     async def _look(self) -> float:
@@ -130,9 +141,22 @@ class Collector:
                     await self._in_thread(self._evidence.forget, handed_over)
                     # Only these: others may have been handed over while they were freed.
                     self._handed_over -= handed_over
+            self._is_back()
+        except HelperUnreachable as err:
+            self._is_away(err)
         except Exception:  # noqa: BLE001  no evidence may end the keeper of leases: logged as the bug that it is
             _log.exception("evidence was not collected")
         self._ended = self._begun
         self._over.set()
         self._over = asyncio.Event()
         return (boottime_ns() - begun_ns) / 1e9
+
+    def _is_away(self, why: HelperUnreachable) -> None:
+        if not self._helper_is_away:
+            _log.warning("processes are not looked at: %s; tried again every %g s", why, _LONGEST_REST_S)
+        self._helper_is_away = True
+
+    def _is_back(self) -> None:
+        if self._helper_is_away:
+            _log.info("processes are looked at again")
+        self._helper_is_away = False

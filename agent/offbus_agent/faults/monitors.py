@@ -15,13 +15,13 @@ refuse:
   mount namespace without following links (a link could lead back to our own files). One below whose root nothing
   answers reads nobody knows what (`seen_files`).
 
-What may be a monitor: a process of our own user (root, in a cluster) whose executable has the real one's name, or
-whose arguments are those of the stand-in's detector. One of the stand-in's that reads another file belongs to another
-node of the sandbox and is passed over; so is the real one, beside a node that is a folder with a kernel log of its
-own. An unprivileged process, or one of a user namespace, is never looked at: it can forge its name, arguments and
-start, but not its user ids as the kernel tells them (`Uid:` of /proc/PID/status; not the owner of /proc/PID, which a
-process can make root's). Whoever runs as root in a container can be taken for a monitor, which leads to a refusal, at
-worst; to be taken for one that knows the file it has to have the node's folder mounted.
+What may be a monitor: a process of the user that looks (root, in a cluster: ours, or the kernel-log helper's) whose
+executable has the real one's name, or whose arguments are those of the stand-in's detector. One of the stand-in's that
+reads another file belongs to another node of the sandbox and is passed over; so is the real one, beside a node that is
+a folder with a kernel log of its own. An unprivileged process, or one of a user namespace, is never looked at: it can
+forge its name, arguments and start, but not its user ids as the kernel tells them (`Uid:` of /proc/PID/status; not the
+owner of /proc/PID, which a process can make root's). Whoever runs as root in a container can be taken for a monitor,
+which leads to a refusal, at worst; to be taken for one that knows the file it has to have the node's folder mounted.
 
 The file's time is the clock's on the wall, a process's the boot clock's; they are compared by the difference of both
 clocks now. Setting the clock forward between the file's change and now makes the file look older, which a refusal of
@@ -38,8 +38,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from offbus_agent.faults.processes import all_pids, content_of
-from offbus_agent.faults.seen_files import files_seen
+from offbus_agent.faults.hidden import Looks
+from offbus_agent.faults.proc_files import all_pids, content_of
 from offbus_agent.lease_time import NS, boottime_ns
 from offbus_agent.metadata import METADATA, FileId, read_metadata
 
@@ -84,8 +84,10 @@ class _Monitor:
     """Whether it is NVSentinel's own, not the stand-in's."""
 
 
-def knowledge_of(root: Path, *, of_machine: bool) -> Knowledge:
-    """What the monitor of the node below `root` is known to know. Raises GpuDiscoveryError for a broken file.
+def knowledge_of(root: Path, looks: Looks, *, of_machine: bool) -> Knowledge:
+    """What the monitor of the node below `root` is known to know.
+
+    Raises GpuDiscoveryError for a broken file, HelperUnreachable.
 
     `of_machine`: the node's kernel log is the machine's own; that of a node that is a folder is read by its detector
     alone.
@@ -94,34 +96,32 @@ def knowledge_of(root: Path, *, of_machine: bool) -> Knowledge:
     if metadata is None:
         return Knowledge()
     changed_ns = metadata.changed_ns - (time.time_ns() - boottime_ns())
-    return Knowledge(frozenset(metadata.pcis), _uncertain(metadata.file, changed_ns, of_machine=of_machine))
+    return Knowledge(
+        frozenset(metadata.pcis), _uncertain(looks, metadata.file, changed_ns, of_machine=of_machine)
+    )
 
 
-def _uncertain(file: FileId, changed_ns: int, *, of_machine: bool) -> str:
+def _uncertain(looks: Looks, file: FileId, changed_ns: int, *, of_machine: bool) -> str:
     if changed_ns < 0:
         return (
             f"{METADATA} is from before the node's boot, so it cannot be told whether the monitor has read it"
         )
-    monitors = list(_monitors())
-    seen = files_seen({one.pid: one.path for one in monitors})
+    monitors = list(_monitors(looks))
+    reads = looks.read_file({one.pid: one.path for one in monitors}, file)
     # beside a node that is a folder, one that reads another file belongs to another node
-    here = [
-        one
-        for one in monitors
-        if (one.is_real and of_machine) or one.pid not in seen or seen[one.pid] == file
-    ]
+    here = [one for one in monitors if (one.is_real and of_machine) or reads.get(one.pid, True)]
     if not here:
         return (
             "no process of NVSentinel's syslog-health-monitor is recognised here, so it cannot be told which GPUs it "
             "knows: a reset line for another one would blind it"
         )
     for one in here:
-        if one.pid not in seen:
+        if one.pid not in reads:
             return (
                 f"the monitor (pid {one.pid}) reads nobody knows which file: a file system that a pod has mounted does "
                 "not answer"
             )
-        if seen[one.pid] != file:
+        if not reads[one.pid]:
             return f"the monitor (pid {one.pid}) reads another file than the node's {METADATA}"
         if one.started_ns < changed_ns + _GRAIN_NS:
             return (
@@ -131,15 +131,15 @@ def _uncertain(file: FileId, changed_ns: int, *, of_machine: bool) -> str:
     return ""
 
 
-def _monitors() -> Iterator[_Monitor]:
+def _monitors(looks: Looks) -> Iterator[_Monitor]:
     """Whatever may be a monitor of this node, or of another one that is a folder."""
-    own = (str(os.geteuid()).encode(),) * 4
+    own = (str(looks.user()).encode(),) * 4
     for pid in all_pids():
         uids = _UIDS.search(content_of(pid, "status") or b"")
         if uids is None or uids.groups() != own:
             continue
         arguments = (content_of(pid, "cmdline") or b"").split(b"\0")
-        real = _executable(pid).removesuffix(" (deleted)") == _NAME
+        real = looks.executable(pid).removesuffix(" (deleted)") == _NAME
         if not real and not _is_stand_in(arguments):
             continue
         started_ns = _started_ns(pid)
@@ -163,14 +163,6 @@ def _option(arguments: Sequence[bytes], option: re.Pattern[bytes]) -> str:
         if found := option.fullmatch(argument):
             value = following if found[1] is None else found[1]
     return os.fsdecode(value)
-
-
-def _executable(pid: int) -> str:
-    """The name of the file that it runs; the kernel adds a mark when that was replaced since."""
-    try:
-        return Path(f"/proc/{pid}/exe").readlink().name
-    except OSError:
-        return ""
 
 
 def _started_ns(pid: int) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.result_codes import CUDA_CODES, NVML_CODES
+from offbus_agent.faults.hidden import Looks
 from offbus_agent.faults.processes import Known, Look, census, find_processes, living_pods
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.lease_time import boottime_ns
@@ -63,11 +64,15 @@ class Seen:
 
 
 class Evidence:
-    """Reads the events file for faults. Blocking, and it may take long: call it in a thread, one call at a time."""
+    """Reads the events file for faults. Blocking, and it may take long: call it in a thread, one call at a time.
 
-    def __init__(self, page: NodePage, node_root: Path) -> None:
+    All raise HelperUnreachable where a kernel-log helper is asked: nothing of what could not be asked is remembered.
+    """
+
+    def __init__(self, page: NodePage, node_root: Path, looks: Looks) -> None:
         self._page = page
         self._root = node_root
+        self._looks = looks
         self._found: dict[_Key, Known] = {}
         self._census: Mapping[tuple[int, int], Known] = {}
         """The processes that had the control page mapped, and when that was looked up."""
@@ -80,7 +85,7 @@ class Evidence:
     def look_around(self) -> None:
         """Remember which processes a fault can affect: one may end before its failed call is read."""
         at_ns = boottime_ns()
-        look = census(self._page.path, self._root, self._pods())
+        look = census(self._looks, self._root, self._pods())
         self._census, self._census_ns = look.found, at_ns
         self._take_in(look)
 
@@ -180,9 +185,7 @@ class Evidence:
             self._found.clear()
             new = {_key(pod, row): row for pod, row in rows}
         names = {(row.pid_namespace, row.pid) for row in new.values()}
-        look = (
-            find_processes(names, self._page.path, self._root, self._pods()) if names else Look({}, [], set())
-        )
+        look = find_processes(names, self._looks, self._root, self._pods()) if names else Look({}, [], set())
         self._take_in(look)
         for key, row in new.items():
             name = (row.pid_namespace, row.pid)

@@ -5,32 +5,31 @@ process must live in the pid namespace that the row names, have that pid in it, 
 means that no such process is alive (any more); `census` remembers those that lived, for processes that end right
 after their call has failed. Reading /proc of processes that come and go never raises.
 
-Names, paths and environments in /proc are what their processes made them, so these files are read as bytes, by their
-own format: a line ends with a line feed and nothing else (the kernel escapes those in names and paths), a field counts
-only in its own column, and what does not have the kernel's form is passed over. Any of them may be as long as its
-process likes: they are read in pieces, and up to a limit; what is longer counts as not found.
+What is in /proc is hostile, so its files are read by their own format: a line ends with a line feed and nothing else
+(the kernel escapes those in names and paths), a field counts only in its own column, and what does not have the
+kernel's form is passed over. What only root may see there is asked of `hidden`.
 """
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from offbus_agent.faults.hidden import Looks
+from offbus_agent.faults.proc_files import all_pids, content_of, variable
 
 __all__ = [
     "Known",
     "Look",
     "Preloaded",
-    "all_pids",
     "census",
-    "content_of",
     "find_processes",
     "living_pods",
     "pod_uid",
     "preloaded",
 ]
 
-_PROC = Path("/proc")
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _POD = re.compile(rb"^[^\n]*?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})", re.MULTILINE)
 """Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores. The first: a pod may name cgroups
@@ -41,14 +40,6 @@ _CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 """A container's id, as runtimes name its cgroup."""
 _NSPID = re.compile(rb"NSpid:(?:\t[0-9]{1,10})*\t([0-9]{1,10})")
 """In /proc/PID/status (proc(5)): the pid in each namespace from ours inwards; the last is the process's own."""
-_MAPPING = re.compile(rb"[0-9a-f]+-[0-9a-f]+ (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) ([0-9]+)(?: |$)")
-"""In /proc/PID/maps (proc(5)): permissions, device, inode. The path after them may hold anything."""
-_Mapping = tuple[bytes, bytes]
-"""Device and inode of a file."""
-_CHUNK = 1 << 16
-_MOST_OF_A_FILE = 2 << 20
-"""Of `status`, `cgroup` and `environ`: a process may have 65536 groups (700 kB), and with a stack of the usual limit an
-environment of 2 MiB (execve(2)). It may have any memory shown as its environment (prctl(2), PR_SET_MM_MAP)."""
 _MOST_OF_MAPPINGS = 8 << 20
 """Of one process's `maps`: 65530 mappings, the most by default (vm.max_map_count), with paths of usual length."""
 _MOST_OF_A_POD = 4 * _MOST_OF_MAPPINGS
@@ -75,40 +66,40 @@ class Look:
     """Pods, and the pid namespaces that processes of theirs were seen in."""
 
 
-def census(page: Path, node_root: Path, pods: Collection[str]) -> Look:
+def census(looks: Looks, node_root: Path, pods: Collection[str]) -> Look:
     """Every process of these pods that has the control page mapped now. Nobody else's mappings are read."""
-    return _look(page, node_root, pods, None)
+    return _look(looks, node_root, pods, None)
 
 
 def find_processes(
-    wanted: Iterable[tuple[int, int]], page: Path, node_root: Path, pods: Collection[str]
+    wanted: Iterable[tuple[int, int]], looks: Looks, node_root: Path, pods: Collection[str]
 ) -> Look:
     """Those of the wanted processes (inode of a pid namespace, pid in it) that are in these pods.
 
     One look at /proc for all of them, however many.
     """
-    return _look(page, node_root, pods, set(wanted))
+    return _look(looks, node_root, pods, set(wanted))
 
 
 def _look(
-    page: Path, node_root: Path, pods: Collection[str], asked: Collection[tuple[int, int]] | None
+    looks: Looks, node_root: Path, pods: Collection[str], asked: Collection[tuple[int, int]] | None
 ) -> Look:
     """A limit for each pod, so that none of them hides the processes of another."""
     remaining = dict.fromkeys(pods, _MOST_OF_A_POD)
-    mapped, namespaces = _mapping_key(page), None if asked is None else {namespace for namespace, _ in asked}
+    namespaces = None if asked is None else {namespace for namespace, _ in asked}
     look = Look({}, [], set())
     for pid in all_pids():
-        namespace = _namespace(pid)
-        if namespace is None or (namespaces is not None and namespace not in namespaces):
-            continue
         who = Known(pid, pod_uid(pid, node_root))
         if who.pod_uid is None or who.pod_uid not in remaining:
+            continue
+        namespace = looks.namespace(pid)
+        if namespace is None or (namespaces is not None and namespace not in namespaces):
             continue
         look.namespaces.add((who.pod_uid, namespace))
         inner = _innermost_pid(pid)
         if inner is None or (asked is not None and (namespace, inner) not in asked):
             continue
-        has, read = _has_mapped(pid, mapped, min(_MOST_OF_MAPPINGS, remaining[who.pod_uid]))
+        has, read = looks.has_page(pid, min(_MOST_OF_MAPPINGS, remaining[who.pod_uid]))
         remaining[who.pod_uid] -= read
         if has:
             look.found[namespace, inner] = who
@@ -129,7 +120,7 @@ class Preloaded:
     """None: its environment cannot be read."""
 
 
-def preloaded(node_root: Path) -> dict[str, list[Preloaded]]:
+def preloaded(looks: Looks, node_root: Path) -> dict[str, list[Preloaded]]:
     """The first process of each container, by pod: what image, spec and whoever chained made of its LD_PRELOAD."""
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for host_pid in all_pids():
@@ -139,24 +130,13 @@ def preloaded(node_root: Path) -> dict[str, list[Preloaded]]:
             first[container] = min((pid, host_pid), first.get(container, (pid, host_pid)))
     found: dict[str, list[Preloaded]] = {}
     for (pod, name), (pid, host_pid) in sorted(first.items()):
-        found.setdefault(pod, []).append(Preloaded(pid, name, _variable(host_pid, "LD_PRELOAD")))
+        found.setdefault(pod, []).append(Preloaded(pid, name, looks.preload(host_pid)))
     return found
 
 
 def _container_id(pid: int) -> str:
     found = _CONTAINER.search(content_of(pid, "cgroup") or b"")
     return found[0].decode() if found else ""
-
-
-def _variable(pid: int, name: str) -> str | None:
-    """Of the environment that a process was started with; "" when it had none of that name."""
-    content = content_of(pid, "environ")
-    if content is None:
-        return None
-    values = [
-        entry.partition(b"=")[2] for entry in content.split(b"\0") if entry.startswith(f"{name}=".encode())
-    ]
-    return values[0].decode(errors="replace") if values else ""
 
 
 def pod_uid(pid: int, node_root: Path) -> str | None:
@@ -177,74 +157,14 @@ def living_pods(node_root: Path) -> frozenset[str]:
 
 
 def _home_pod(pid: int, node_root: Path) -> str | None:
-    home = _variable(pid, "HOME")
+    home = variable(pid, "HOME")
     if not home or os.path.realpath(Path(home).parent) != os.path.realpath(node_root / "pods"):
         return None
     name = Path(home).name
     return name if _UID.fullmatch(name) else None
 
 
-def all_pids() -> Iterator[int]:
-    """Every process that we can see, by its pid in our namespace."""
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            yield int(entry.name)
-
-
-def _namespace(pid: int) -> int | None:
-    try:
-        return (_PROC / str(pid) / "ns/pid").stat().st_ino
-    except OSError:
-        return None
-
-
 def _innermost_pid(pid: int) -> int | None:
     """The pid in the process's own namespace."""
     found = (_NSPID.fullmatch(line) for line in (content_of(pid, "status") or b"").split(b"\n"))
     return next((int(one[1]) for one in found if one), None)
-
-
-def _has_mapped(pid: int, file: _Mapping, most: int) -> tuple[bool | None, int]:
-    """Whether it has the file mapped, None when that is not in so many bytes; and how many of them were read.
-
-    For reading only, as the shim does: the agent's own mapping can be written. Where a piece does not name the file at
-    all, its lines need not be looked at.
-    """
-    name, rest, read = b" %s %s" % file, b"", 0
-    for piece in _pieces(pid, "maps"):
-        read += len(piece)
-        lines, _, rest = (rest + piece).rpartition(b"\n")
-        found = map(_MAPPING.match, lines.split(b"\n")) if name in lines else ()
-        if any(one[1] == b"r--s" and one.group(2, 3) == file for one in found if one):
-            return True, read
-        if read >= most:
-            return None, read
-    return False, read
-
-
-def _mapping_key(path: Path) -> _Mapping:
-    """How /proc/PID/maps names a file."""
-    found = path.stat()
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
-    return device.encode(), str(found.st_ino).encode()
-
-
-def content_of(pid: int, file: str) -> bytes | None:
-    """None when it cannot be read: the process has ended, is not ours to look at, or has made the file too long."""
-    content, ended = b"", False
-    for piece in _pieces(pid, file):
-        content, ended = content + piece, not piece
-        if len(content) > _MOST_OF_A_FILE:
-            return None
-    return content if ended else None
-
-
-def _pieces(pid: int, file: str) -> Iterator[bytes]:
-    """An empty one at the end; none more when the rest cannot be read."""
-    try:
-        with (_PROC / str(pid) / file).open("rb", buffering=0) as opened:
-            while piece := opened.read(_CHUNK):
-                yield piece
-            yield b""
-    except OSError:
-        return

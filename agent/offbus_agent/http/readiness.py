@@ -1,8 +1,9 @@
 """Whether the agent can do its work now, and why not: for kubelet's probe and for people.
 
-Job: the token can be read, what changed last is on disk, and at least one plane can show a fault. What else does not
-work is said, too: a node whose kernel log is broken still shows CUDA faults. Looked at once a second at most, however
-many ask; the kernel log in a thread, because it may have to ask the kernel-log helper.
+Job: the token can be read, what changed last is on disk, the kernel-log helper answers (where the agent has one: it
+proves nothing without it), and at least one plane can show a fault. What else does not work is said, too: a node whose
+kernel log is broken still shows CUDA faults. Looked at once a second at most, however many ask; helper and kernel log in
+a thread, because they may keep it waiting.
 """
 
 import asyncio
@@ -39,17 +40,20 @@ class Readiness:
 
     async def _looked(self) -> Ready:
         # The page is this thread's alone; the kernel log is asked by whoever writes to it, in threads.
-        kernel = await self._in_thread(self._agent.plane_health, Plane.KERNEL)
-        return self.now(kernel)
+        return self.now(*await self._in_thread(self._kernel))
 
-    def now(self, kernel: PlaneHealth) -> Ready:
-        """The readiness, when the kernel log is like that."""
-        token, disk = self._of_token(), self._of_disk()
-        page = {plane: self._agent.plane_health(plane) for plane in Plane if plane in PAGE_PLANES}
-        planes = {Plane.KERNEL: kernel, **page}
+    def _kernel(self) -> tuple[str, PlaneHealth | None]:
+        """Why the helper is away, if it is, and else the kernel log's health: one that hangs is asked once."""
+        away = self._agent.helper_away()
+        return away, None if away else self._agent.plane_health(Plane.KERNEL)
+
+    def now(self, away: str, kernel: PlaneHealth | None) -> Ready:
+        """The readiness, when helper and kernel log are like that."""
+        cannot = [*self._of_token(), *self._of_disk(), *([away] if away else [])]
+        planes = {Plane.KERNEL: kernel} if kernel else {}
+        planes |= {plane: self._agent.plane_health(plane) for plane in Plane if plane in PAGE_PLANES}
         broken = [f"plane {plane.value}: {one.why}" for plane, one in planes.items() if not one.ok]
-        ready = not token and not disk and len(broken) < len(planes)
-        return Ready(ready=ready, why=[*token, *disk, *broken])
+        return Ready(ready=not cannot and len(broken) < len(planes), why=[*cannot, *broken])
 
     def _of_token(self) -> list[str]:
         try:

@@ -7,7 +7,16 @@ the same error from every log. Budget and stop files are the helper's: it tells 
 
 from offbus_agent.kernel_log.line import Dialect, KernelLine, ResetLine
 from offbus_agent.kernel_log.log import KernelLog, KernelLogError, KernelRecord, NotShown
-from offbus_agent.kmsg_helper import AskReset, AskXid, HelperUnreachable, Kind, KmsgHelper, Reply, Status
+from offbus_agent.kmsg_helper import (
+    ANSWERED_WITHIN_S,
+    AskReset,
+    AskXid,
+    HelperUnreachable,
+    Kind,
+    KmsgHelper,
+    Reply,
+    Status,
+)
 
 __all__ = ["HelperLog"]
 
@@ -40,16 +49,20 @@ class HelperLog(KernelLog):
 
     @classmethod
     def open(cls, helper: KmsgHelper) -> "HelperLog":
-        """The log of a helper that is there and serves us. Raises KernelLogError.
-
-        One that may write nothing now (`_WAITS`) is opened: the agent has faults to end.
-        """
+        """The log of a helper that is there and serves us. Raises KernelLogError."""
         log = cls(helper)
-        reply = log._ask(Kind.STATUS, None)
+        log.is_device = bool(log.check_helper().at_ns)
+        return log
+
+    def check_helper(self, within_s: float = ANSWERED_WITHIN_S) -> Reply:
+        """Raises KernelLogError when the helper is away, does not answer in time, or does not serve us.
+
+        One that may write nothing now (`_WAITS`) is there: it says what it sees, and the agent has faults to end.
+        """
+        reply = self._ask(Kind.STATUS, None, within_s)
         if reply.status not in _WAITS:
             _refuse(reply)
-        log.is_device = bool(reply.at_ns)
-        return log
+        return reply
 
     def check(self) -> None:
         """Raises KernelLogError when no line can be written now."""
@@ -62,9 +75,11 @@ class HelperLog(KernelLog):
         _refuse(reply)
         return KernelRecord(reply.seq, reply.at_ns, _line(reply))
 
-    def _ask(self, kind: Kind, question: AskXid | AskReset | None) -> Reply:
+    def _ask(
+        self, kind: Kind, question: AskXid | AskReset | None, within_s: float = ANSWERED_WITHIN_S
+    ) -> Reply:
         try:
-            return self._helper.ask(kind, question)
+            return self._helper.ask(kind, question, within_s=within_s)
         except HelperUnreachable as err:
             raise KernelLogError(str(err), "look at the log of the agent's container `kmsg-helper`") from err
 

@@ -8,6 +8,7 @@ truncate it, and a mapping of a truncated file kills its reader. Implausible row
 import ctypes
 import os
 import re
+import stat
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ def _repair(path: Path, fd: int) -> None:
         os.ftruncate(fd, _SIZE)
     if head[4:] != good[4:]:
         os.pwrite(fd, good, 0)
-    os.fchmod(fd, 0o666)
+    if stat.S_IMODE(os.fstat(fd).st_mode) != 0o666:  # one that another user's agent made can be used as it is
+        os.fchmod(fd, 0o666)
 
 
 def _taken(chunks: Iterable[bytes]) -> Iterator[Row]:

@@ -1,7 +1,8 @@
 """The folder of events files: one for each pod, mounted into that pod alone (`events/<pod uid>/events`).
 
 Job: create a file in every pod's folder, read them all, and remove the folders of pods that are gone. The kubelet makes
-a pod's folder when it starts a container (a mount by subPathExpr); the agent makes the file in it. A pod may do what it
+a pod's folder when it starts a container (a mount by subPathExpr), as root; the agent makes the file in it, once the
+folder is given to it (`pod_folders`). A pod may do what it
 wants in its folder: nothing there is followed, only a regular file of the right form is read, and what a row says
 counts only for the pod whose folder it is in. Nobody else reaches it: the folder of all pods is closed, and each pod
 has only its own mounted. A file that cannot be used is that pod's own loss, logged once.
@@ -10,7 +11,6 @@ has only its own mounted. A file that cannot be used is that pod's own loss, log
 import logging
 import os
 import re
-import stat
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -19,14 +19,12 @@ from pathlib import Path
 
 from offbus_agent.page.events import EventsPage, ProcessRow
 from offbus_agent.page.files import PageError
-from offbus_agent.page.removal import remove_some
+from offbus_agent.page.pod_folders import OwnFolders, PodFolders
 
 __all__ = ["EventsFolder", "PodRows"]
 
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CLOSED = 0o700
-_OF_A_POD = 0o755
-"""Its processes may have any user. The kubelet gives it the mode of the folder above (makeMounts, kubelet_pods.go)."""
 _MOST_PODS = 1024
 """A kubelet runs 110 pods by default, 500 at most (its --max-pods)."""
 _YOUNG_S = 60.0
@@ -48,9 +46,10 @@ class PodRows:
 class EventsFolder:
     """All pods' events files of one node."""
 
-    def __init__(self, path: Path) -> None:
-        """See `make`."""
+    def __init__(self, path: Path, folders: PodFolders | None = None) -> None:
+        """See `make`. `folders` gives and removes those of pods; without one, this process does."""
         self.path = path
+        self._folders = folders or OwnFolders()
         self._told: set[str] = set()
 
     def make(self) -> None:
@@ -95,7 +94,7 @@ class EventsFolder:
         for folder in gone:
             try:
                 with suppress(FileNotFoundError):
-                    remove_some(folder, max(1, most // len(gone)))
+                    self._folders.remove(folder, max(1, most // len(gone)))
             except OSError as err:
                 self._tell_once(folder, f"it cannot be removed: {err.strerror}")
         self._told &= {folder.name for folder in self.pods()}
@@ -103,8 +102,7 @@ class EventsFolder:
     def _opened(self) -> Iterator[tuple[Path, EventsPage]]:
         for folder in self.pods():
             try:
-                if stat.S_IMODE(folder.stat().st_mode) != _OF_A_POD:
-                    folder.chmod(_OF_A_POD)
+                self._folders.give(folder)
                 page = EventsPage.create(folder / "events")
             except (PageError, OSError) as err:
                 self._tell_once(folder, str(err))

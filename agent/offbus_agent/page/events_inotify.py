@@ -1,13 +1,14 @@
 """Wakes the agent when a process reports its first faulted call, and when a pod's folder of events appears.
 
-Job: inotify watches on the folder of all pods' events and on each pod's own. The shim rings by pwrite(2) of a row.
-Without inotify, `DoorbellError` is raised; the keeper then polls.
+Job: inotify watches on the folder of all pods' events and on each pod's own. The shim rings by pwrite(2) of a row. A
+pod's folder that is not the agent's yet is passed over: it rings when it is given to it. Without inotify,
+`DoorbellError` is raised; the keeper then polls.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from offbus_agent.inotify import CREATE, MODIFY, MOVED_TO, Inotify
+from offbus_agent.inotify import ATTRIB, CREATE, MODIFY, MOVED_TO, Inotify
 
 __all__ = ["Doorbell", "DoorbellError"]
 
@@ -26,17 +27,17 @@ class Doorbell:
             raise DoorbellError(f"no inotify instance: {err.strerror}") from err
         self.fd = self._inotify.fd
         try:
-            self._inotify.watch(folder, CREATE | MOVED_TO)
+            self._inotify.watch(folder, CREATE | MOVED_TO | ATTRIB)
         except OSError as err:
             self.close()
             raise DoorbellError(f"no inotify watch on {folder}: {err.strerror}") from err
 
     def watch(self, pods: Iterable[Path]) -> None:
-        """Watch these folders too; one that is watched or gone changes nothing. Raises DoorbellError."""
+        """Watch these folders too; one that is watched, gone or closed to us changes nothing. Raises DoorbellError."""
         for folder in pods:
             try:
                 self._inotify.watch(folder, MODIFY)
-            except FileNotFoundError:
+            except (FileNotFoundError, PermissionError):
                 continue
             except OSError as err:
                 raise DoorbellError(f"no inotify watch on {folder}: {err.strerror}") from err

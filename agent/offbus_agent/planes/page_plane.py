@@ -26,6 +26,7 @@ from offbus_agent.page.control import (
 )
 from offbus_agent.page.events_folder import EventsFolder, PodRows
 from offbus_agent.page.native_library import SHIM, NativeMissingError, library
+from offbus_agent.page.pod_folders import PodFolders
 from offbus_agent.planes.resolve import Plan
 
 __all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError", "PageNotShownError"]
@@ -72,8 +73,10 @@ class NodePage:
         """The library's file when its content was last compared."""
 
     @classmethod
-    def prepare(cls, root: Path) -> "NodePage":
+    def prepare(cls, root: Path, folders: PodFolders | None = None) -> "NodePage":
         """Create or take over the folders below a node's root. Raises NodePageError.
+
+        `folders`: who gives and removes those of pods (`EventsFolder`).
 
         A page that is damaged is replaced: what it armed is lost, and processes that have it mapped see no heartbeat.
         """
@@ -82,7 +85,7 @@ class NodePage:
             _remove_old_files(folder)
             for name in ("page", "lib"):
                 (folder / name).mkdir(mode=0o755, parents=True, exist_ok=True)
-            events = EventsFolder(folder / "events")
+            events = EventsFolder(folder / "events", folders)
             events.make()
             shim = folder / "lib" / SHIM
             no_shim = _install_shim(shim)

@@ -71,7 +71,7 @@ class Planes:
 
     async def apply(self, request: FaultRequest, made: Plan, ttl_s: float) -> Applied:
         """Show the fault on all its planes. Raises PlaneFailedError."""
-        for plane in sorted(made.planes):
+        for plane in sorted(PAGE_PLANES & made.planes):
             self.check(plane)
         lines = await asyncio.to_thread(self._write_lines, request, made)
         armed_ns = boottime_ns()
@@ -95,7 +95,7 @@ class Planes:
         return self._page.keep_only({fault: number for fault, number in generations.items() if number})
 
     def check(self, plane: Plane) -> None:
-        """Raises PlaneFailedError when a plane cannot be used now."""
+        """Raises PlaneFailedError when a plane cannot be used now. Blocking for the kernel log: others may have it."""
         hint = "see GET /health for the state of all planes"
         try:
             if plane is Plane.KERNEL:
@@ -118,7 +118,10 @@ class Planes:
     def _write_lines(self, request: FaultRequest, made: Plan) -> list[KernelEntry]:
         """Runs in a thread: reading back may have to wait."""
         written: list[KernelEntry] = []
-        for gpu in made.gpus if Plane.KERNEL in made.planes else ():
+        if Plane.KERNEL not in made.planes:
+            return written
+        self.check(Plane.KERNEL)
+        for gpu in made.gpus:
             written.append(self._write_line(line(made, gpu, request), written))
         return written
 

@@ -3,74 +3,17 @@
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-import offbus_agent
 from offbus_agent.faults.process_evidence import MOST_CALLS, MOST_CALLS_OF_A_POD
 from offbus_agent.page.abi import RECORD_COMPLETE, EventsHeader, Row
-from tests.kits import REPOSITORY
 from tests.kits.agent.floods import rows as forged_rows
-from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, POD, request
-
-NATIVE = Path(offbus_agent.__file__).parent / "native"
-needs_shim = pytest.mark.skipif(
-    not (NATIVE / "liboffbus.so").exists() or not (NATIVE / "standin/libcuda.so.1").exists(),
-    reason="shim and stand-in driver are not built here (make native)",
-)
-
-
-class GpuProgram:
-    """A pod's process on the node, with its shim mapped (or not)."""
-
-    def __init__(self, node, *prefix, page=True, home=None):
-        fleet = node.root / "gpus.txt"
-        fleet.write_text(f"{GPU0} 0000:3b:00.0 68719476736 H100\n")
-        env = {
-            "PATH": os.environ["PATH"],
-            "LD_LIBRARY_PATH": str(NATIVE / "standin"),
-            "LD_PRELOAD": str(node.root / "run/offbus/lib/liboffbus.so"),
-            "OFFBUS_STANDIN_GPUS": str(fleet),
-        }
-        home = home or node.root / "pods" / POD
-        env["HOME"] = str(home)
-        if page:
-            env["OFFBUS_PAGE_DIR"] = str(node.ctl.parent)
-            own = node.events.parents[1] / home.name  # as its kubelet makes it
-            own.mkdir(exist_ok=True)
-            env["OFFBUS_EVENTS_DIR"] = str(own)
-        program = str(REPOSITORY / "tests/kits/agent/gpu_program.py")
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, program],
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "ready 0 0 0 0 0 0\n"
-
-    def tell(self, call):
-        """Have a call made."""
-        self.process.stdin.write(f"{call}\n")
-        self.process.stdin.flush()
-
-    def answer(self):
-        """The code that it returned; waits for it."""
-        return int(self.process.stdout.readline())
-
-    def ask(self, call):
-        """Have a call made, and the code that it returned."""
-        self.tell(call)
-        return self.answer()
-
-    def end(self):
-        self.process.kill()
-        self.process.communicate()
+from tests.kits.agent.gpu_process import GpuProgram, needs_shim
+from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, request
 
 
 @pytest.fixture

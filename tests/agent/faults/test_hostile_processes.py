@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from offbus_agent.faults import processes
+from offbus_agent.faults import proc_files, processes
+from offbus_agent.faults.hidden import OwnLooks
 from offbus_agent.faults.processes import census
 from tests.kits.agent.node_world import OWNER, POD, Node, RunningAgent
 from tests.kits.agent.node_world import request as fault_request
@@ -53,7 +54,7 @@ def named(node: Node, agent: RunningAgent, request: pytest.FixtureRequest) -> It
 
 def mapping(node: Node) -> set[int | None]:
     """The processes of the node's pod that have the page mapped."""
-    return {known.host_pid for known in census(node.ctl, node.root, {POD}).found.values()}
+    return {known.host_pid for known in census(OwnLooks(node.ctl), node.root, {POD}).found.values()}
 
 
 @pytest.mark.usefixtures("named")
@@ -99,11 +100,11 @@ def test_the_page_is_mapped_at_all(node: Node, agent: RunningAgent) -> None:
 @pytest.fixture
 def process_table(tmp_path: Path) -> Iterator[Path]:
     """A /proc of one process, 7: it may be in any cgroup."""
-    real, processes._PROC = processes._PROC, tmp_path
+    real, proc_files.PROC = proc_files.PROC, tmp_path
     (tmp_path / "7").mkdir()
     (tmp_path / "7/environ").touch()
     yield tmp_path
-    processes._PROC = real
+    proc_files.PROC = real
 
 
 @pytest.mark.parametrize(

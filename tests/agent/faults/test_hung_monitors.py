@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from offbus_agent.faults import monitors
+from offbus_agent.faults.hidden import OwnLooks
 from offbus_agent.faults.monitors import knowledge_of
 from tests.kits.agent.hung_fuse import NAME, hung_fuse, needs_fuse
 from tests.kits.agent.node_world import GPU0, GPU1, OWNER, Node, RunningAgent, list_gpus, request
@@ -32,7 +33,7 @@ def test_a_monitor_whose_file_system_does_not_answer_knows_no_gpu(
     monkeypatch.setattr(monitors, "_NAME", NAME)
     list_gpus(node, GPU0)
     with hung_fuse(tmp_path, how) as hung:
-        why = knowledge_of(node.root, of_machine=True).why_not(GPU0)
+        why = knowledge_of(node.root, OwnLooks(Path("/")), of_machine=True).why_not(GPU0)
         assert why.startswith(f"the monitor (pid {hung.pid})"), why
         assert "does not answer" in why
 

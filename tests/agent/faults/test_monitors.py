@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from offbus_agent.faults import monitors
+from offbus_agent.faults.hidden import OwnLooks
 from offbus_agent.faults.monitors import knowledge_of
 from offbus_agent.metadata import read_metadata
 from tests.kits.agent.node_world import GPU0, GPU1, Node, answer, list_gpus, monitor, process
@@ -42,7 +43,7 @@ def real_monitor(program: Path, *arguments: str) -> Iterator[int]:
 
 def why_not(node: Node, *, of_machine: bool = False) -> str:
     """With the machine's own log, the real monitors of tests that run beside this one count, too."""
-    return knowledge_of(node.root, of_machine=of_machine).why_not(GPU0)
+    return knowledge_of(node.root, OwnLooks(Path("/")), of_machine=of_machine).why_not(GPU0)
 
 
 @pytest.mark.usefixtures("listed")

@@ -34,7 +34,7 @@ class RunningHelper:
         )
         self.client = KmsgHelper(self.socket)
         try:
-            self.client.await_socket(WATCHDOG_S)
+            self.client.await_listening(WATCHDOG_S)
         except HelperUnreachable as err:
             self.process.kill()
             raise AssertionError(f"{err}; it says: {self.process.communicate()[1]}") from err

@@ -24,7 +24,8 @@ from offbus.journal.codec import NewerFormat, decode, encode
 from offbus.journal.reader import read_journal
 from offbus.printable import printable
 from offbus.report.fold import fold
-from offbus_agent.faults import processes
+from offbus_agent.faults import proc_files, processes
+from offbus_agent.faults.hidden import OwnLooks
 from offbus_agent.kernel_log.log_forms import read_line
 from offbus_agent.kernel_log.recognise import recognise
 from offbus_steps.commands.recognise_log import lines_of as lines_in
@@ -47,11 +48,11 @@ CUT = b"\n--\n"
 
 def proc(data: bytes) -> None:
     """A process's files in /proc: whatever they hold, nothing is raised, and a name or a path is no field."""
-    real, processes._PROC = processes._PROC, _proc_root()
+    real, proc_files.PROC = proc_files.PROC, _proc_root()
     try:
         _read_proc(data)
     finally:
-        processes._PROC = real  # the tests of the same process need it
+        proc_files.PROC = real  # the tests of the same process need it
 
 
 def _read_proc(data: bytes) -> None:
@@ -60,15 +61,16 @@ def _read_proc(data: bytes) -> None:
     for file, content in zip(("status", "maps", "cgroup", "environ"), parts, strict=False):
         (root / "7" / file).write_bytes(content)
     pod = "11111111-2222-3333-4444-555555555555"
-    processes.census(page, _folder(), {pod})
-    processes.preloaded(_folder())
+    looks = OwnLooks(page)
+    processes.census(looks, _folder(), {pod})
+    processes.preloaded(looks, _folder())
     processes.pod_uid(7, _folder())
     name = data.replace(b"\n", b"\\n")  # as the kernel writes one (proc(5))
     (root / "7/cgroup").write_bytes(b"0::/kubepods/pod%s/x\n" % pod.encode())
     (root / "7/status").write_bytes(b"Name:\t%s\nNSpid:\t7\t3\n" % name)
     (root / "7/maps").write_bytes(b"7f00-7f01 r--p 00000000 00:00 0      %s\n" % name)
     wanted = (_namespace(), 3)
-    find = partial(processes.find_processes, [wanted], page, _folder(), {pod})
+    find = partial(processes.find_processes, [wanted], looks, _folder(), {pod})
     assert find().found == {}, "the page is not mapped"
     device, inode = page.stat().st_dev, page.stat().st_ino
     mapping = b"7f00-7f01 r--s 00000000 %02x:%02x %d   /page\n" % (os.major(device), os.minor(device), inode)

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from offbus.errors import CouldNotRun
+from offbus_agent.faults.hidden import OwnLooks
 from offbus_agent.faults.monitors import knowledge_of
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
@@ -70,7 +71,7 @@ async def test_the_responder_s_monitor_is_known_to_know_its_gpus(layout: Layout,
     await start(layout, WITH_AGENTS.model_copy(update={"responder": ResponderConfig()}))
     (node,) = WITH_AGENTS.node_names
     (gpu, *_) = gpus_of(node, 0, WITH_AGENTS.gpus_per_node)
-    assert knowledge_of(layout.node(node), of_machine=False).why_not(gpu.uuid) == ""
+    assert knowledge_of(layout.node(node), OwnLooks(Path("/")), of_machine=False).why_not(gpu.uuid) == ""
 
 
 async def test_two_supervisors_exclude_each_other(layout: Layout) -> None:
