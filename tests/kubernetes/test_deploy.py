@@ -1,20 +1,16 @@
 """deploy/ renders, brings no secret, and grants as little as it can."""
 
-import shutil
-import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.kits import REPOSITORY
-
-DEPLOY = REPOSITORY / "deploy"
+from tests.kits.kubernetes.deployed import deployed
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=["base", "gateway", "responder"])
+@pytest.fixture(scope="module", params=["base", "gateway", "responder", "webhook"])
 def part(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -22,14 +18,7 @@ def part(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def objects(part: str) -> Objects:
     """What kustomize makes of it, by kind and name."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("there is no kubectl, which has kustomize in it")
-    command = [kubectl, "kustomize", str(DEPLOY / part)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    found = [one for one in yaml.safe_load_all(done.stdout) if one]
-    return {(one["kind"], one["metadata"]["name"]): one for one in found}
+    return {(one["kind"], one["metadata"]["name"]): one for one in deployed(part)}
 
 
 def test_no_secret_is_committed(objects: Objects) -> None:
@@ -46,19 +35,42 @@ def test_nothing_may_do_everything(objects: Objects) -> None:
     assert all(rule.get("resourceNames") for rule in rules if "secrets" in rule["resources"])
 
 
-def test_every_container_cannot_change_its_image_and_only_kernel_log_users_are_privileged(
+def test_no_container_can_change_its_image_and_who_opens_the_kernel_log_alone_is_privileged(
     objects: Objects,
 ) -> None:
     for one in objects.values():
         pod = one.get("spec", {}).get("template", {}).get("spec")
         if pod is None:
             continue
-        host_paths = {volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+        logs = {
+            volume["name"]
+            for volume in pod["volumes"]
+            if volume.get("hostPath", {}).get("path") == "/dev/kmsg"
+        }
         for container in pod["containers"]:
             security = container["securityContext"]
+            mounted = {mount["name"] for mount in container["volumeMounts"]}
             assert security["readOnlyRootFilesystem"]
-            assert bool(security.get("privileged")) == ("/dev/kmsg" in host_paths)
+            assert bool(security.get("privileged")) == bool(logs & mounted)
         assert not pod.get("hostNetwork")
+
+
+def test_agent_and_helper_share_their_user_and_their_socket(objects: Objects, part: str) -> None:
+    if part != "base":
+        pytest.skip("the agent is in base")
+    pod = objects["DaemonSet", "offbus-agent"]["spec"]["template"]["spec"]
+    helper, agent = pod["containers"]
+    user = agent["securityContext"]["runAsUser"]
+    assert user == agent["securityContext"]["runAsGroup"] == pod["securityContext"]["fsGroup"]
+    assert f"--uid={user}" in helper["args"]
+    [socket] = [one.partition("=")[2] for one in agent["args"] if one.startswith("--kmsg-helper=")]
+    assert f"--socket={socket}" in helper["args"]
+    [folder] = [volume["name"] for volume in pod["volumes"] if "emptyDir" in volume]
+    for container in (helper, agent):
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts[folder] == str(Path(socket).parent)
+    assert "token" not in {mount["name"] for mount in helper["volumeMounts"]}
+    assert "kmsg" not in {mount["name"] for mount in agent["volumeMounts"]}
 
 
 def test_the_agent_has_no_rights_and_no_token_of_the_cluster(objects: Objects, part: str) -> None:

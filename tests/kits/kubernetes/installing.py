@@ -107,7 +107,7 @@ def adapted(obj: dict[str, Any], image: str) -> dict[str, Any]:
     pod = template["spec"]
     for container in pod["containers"]:
         container["image"] = image
-        if obj["metadata"]["name"] == "offbus-agent":
+        if container["name"] == "agent":
             pod["volumes"].append({"name": "gpus", "hostPath": {"path": GPUS, "type": "File"}})
             container["volumeMounts"].append({"name": "gpus", "mountPath": "/gpus.json", "readOnly": True})
     return obj

@@ -102,6 +102,7 @@ class LoneServer:
             "--service-cluster-ip-range=10.99.0.0/24",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
+            "--allow-privileged=true",
             "--endpoint-reconciler-type=none",
             *self.flags,
         ]
