@@ -14,6 +14,8 @@ from tests.kits.cluster.cgroups import hierarchies
 
 AGENT = 60883
 """The agent's user in deploy/, and the helper's default."""
+HELPER_CAPABILITIES = sum(1 << number for number in (0, 1, 2, 3, 19, 34))
+"""CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, SYS_PTRACE, SYSLOG (capabilities(7))."""
 needs_root = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("setpriv"), reason="only root may be somebody else (setpriv)"
 )
@@ -44,10 +46,10 @@ class ClosedNode(Node):
         """Its helper, started."""
         return RunningHelper(self.root, *options, uid=AGENT)
 
-    def agent(self, helper: RunningHelper) -> RunningAgent:
+    def agent(self, helper: RunningHelper, *options: str) -> RunningAgent:
         """Its agent, ready, on a port of its own."""
         where = ("--host", "127.0.0.1", "--port", free_port())
-        return RunningAgent(self, *where, "--kmsg-helper", str(helper.socket))
+        return RunningAgent(self, *where, "--kmsg-helper", str(helper.socket), *options)
 
 
 def status_of(pid: int) -> dict[str, str]:
