@@ -47,12 +47,13 @@ test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kuberne
 	@exec $(BIN)/python -m pytest $(REAL_CLUSTER) $(ARGS)
 
 # What a night is for, one line each; ARGS are those of the fuzzers.
-test-long: $(STAMPS)/dev $(STAMPS)/native  ## Run what takes a night: 10,000 random drills, NVLink 5, an unscaled responder, detectors' rules in Go, 100,000 wrong scenarios, each fuzzer for 10 minutes
+test-long: $(STAMPS)/dev $(STAMPS)/native  ## Run what takes a night: 10,000 random drills, NVLink 5, an unscaled responder, detectors' rules in Go, 100,000 wrong scenarios, 100 kills of agent and helper, each fuzzer for 10 minutes
 	@OFFBUS_LAWS=10000 $(BIN)/python -m pytest -q tests/engine/test_laws.py
 	@OFFBUS_XIDS=all $(BIN)/python -m pytest -q tests/drill/test_xids_play.py tests/drill/test_matrix_of_xids.py
 	@OFFBUS_UNSCALED=1 $(BIN)/python -m pytest -q tests/steps/inject/test_nothing_lives_on.py -k own_times
 	@OFFBUS_SCENARIOS=100000 $(BIN)/python -m pytest -q $(SPREAD) --dist load tests/language/syntax/test_mutated_files.py
 	@$(BIN)/python -m pytest -q tests/agent/detectors/test_rules_in_go.py
+	@OFFBUS_KILLS=100 $(BIN)/python -m pytest -q tests/kmsg_helper/test_kills.py
 	@$(BIN)/python -m tests.kits.fuzz.run --seconds 600 $(ARGS)
 
 fuzz: $(STAMPS)/dev $(STAMPS)/native  ## Fuzz every reader of outsiders' bytes for 20 s (ARGS="--seconds 60 journal sse")
