@@ -57,6 +57,9 @@ bool folders_make(const struct settings *of);
 void folder_give_pod(const struct settings *of, const char *uid, struct offbus_answer *answer);
 void folder_remove_pod(const struct settings *of, const char *uid, uint32_t most, struct offbus_answer *answer);
 
+/* confine.c: gives up what no answer needs; negative errno */
+long confine(void);
+
 /* answer.c: a packet answered; false for one that only a child process may answer, because it may wait for ever */
 bool answer_to(const struct settings *with, const void *packet, size_t size, struct offbus_answer *answer);
 void answer_slowly(const struct settings *with, const void *packet, struct offbus_answer *answer);

@@ -6,8 +6,8 @@
  * Started by `offbus-agent kmsg-helper`, which has the help and the defaults. The socket is the served user's, mode
  * 0600, and who connects is looked at (SO_PEERCRED). A packet is waited for briefly, so that nobody who is silent
  * keeps others waiting. What may wait for a pod's file system is asked by a child, which is killed in time and not
- * waited for. Once all is open, capabilities that no answer needs are dropped, and execve(2) gives no new ones. Ends on
- * SIGTERM or SIGINT. Exit status: 0; 2 for options that cannot work; 3 when the node cannot be served.
+ * waited for. Once all is open, it gives up what no answer needs (confine.c). Ends on SIGTERM or SIGINT. Exit status: 0;
+ * 2 for options that cannot work; 3 when the node cannot be served.
  */
 #include <errno.h>
 #include <poll.h>
@@ -124,32 +124,6 @@ static int listen_on(const struct settings *with) {
   return fd;
 }
 
-/* Capabilities by their numbers (capabilities(7)): for folders and files of others, for /proc, and for reading the
- * kernel log. */
-enum { CHOWN = 0, DAC_OVERRIDE = 1, DAC_READ_SEARCH = 2, FOWNER = 3, SYS_PTRACE = 19, SYSLOG = 34 };
-
-static void drop_capabilities(void) {
-  static const uint8_t needed[] = {CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, SYS_PTRACE, SYSLOG};
-  struct {
-    uint32_t version;
-    int32_t pid;
-  } head = {0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, 0};
-  struct {
-    uint32_t effective, permitted, inheritable;
-  } sets[2] = {{0, 0, 0}, {0, 0, 0}};
-  uint64_t mask = 0;
-  for (unsigned i = 0; i < sizeof needed; i++) mask |= 1ull << needed[i];
-  long done = raw_call(SYS_capget, (long)&head, (long)sets, 0, 0, 0, 0);
-  for (unsigned i = 0; i < 2; i++) {
-    sets[i].permitted &= (uint32_t)(mask >> (32 * i));
-    sets[i].effective = sets[i].permitted;
-    sets[i].inheritable = 0;
-  }
-  if (!done) done = raw_call(SYS_capset, (long)&head, (long)sets, 0, 0, 0, 0);
-  if (!done) done = raw_call(SYS_prctl, 38 /* PR_SET_NO_NEW_PRIVS */, 1, 0, 0, 0, 0);
-  if (done < 0) refuse(COULD_NOT_RUN, "capabilities cannot be dropped", "", done);
-}
-
 static void send_answer(int to) {
   raw_call(SYS_sendto, to, (long)&answer, offsetof(struct offbus_answer, text) + answer.length + 1,
            MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
@@ -215,7 +189,8 @@ _Noreturn void offbus_main(long *stack) {
   read_options(&with, (int)stack[0], (char **)(stack + 1));
   if (!folders_make(&with)) leave(COULD_NOT_RUN);
   int listener = listen_on(&with);
-  drop_capabilities();
+  long confined = confine();
+  if (confined < 0) refuse(COULD_NOT_RUN, "it cannot give up what it does not need", "", confined);
   serve_all(&with, listener);
 }
 

@@ -73,6 +73,29 @@ def test_the_program_needs_no_library_no_loader_and_no_relocation() -> None:
     assert "RWE" not in stack
 
 
+CONFINED = """
+#include "helper.h"
+static const long refused[] = {SYS_socket, SYS_connect, SYS_execve, SYS_mount, SYS_mmap, SYS_ptrace, SYS_mkdirat,
+                               SYS_mknodat, SYS_setuid, SYS_prctl, SYS_unshare, SYS_kill, SYS_finit_module};
+int main(void) {
+  int status = confine() ? 100 : 0;
+  for (unsigned i = 0; i < sizeof refused / sizeof *refused && !status; i++)
+    if (raw_call(refused[i], 0, 0, 0, 0, 0, 0) != -1 /* EPERM */) status = 1 + (int)i;
+  if (!status && raw_open("/dev/null", O_RDONLY) < 0) status = 101;
+  for (;;) raw_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+"""
+
+
+@pytest.mark.guarantee("G33")
+def test_no_system_call_is_left_but_those_of_answers(tmp_path: Path) -> None:
+    source = tmp_path / "confined.c"
+    source.write_text(CONFINED)
+    folders = [f"-I{SHIM / one}" for one in ("include", "preload", "kmsg_helper")]
+    program = compile_c(tmp_path / "confined", *folders, source, SHIM / "kmsg_helper/confine.c")
+    assert subprocess.run([program]).returncode == 0
+
+
 @pytest.mark.parametrize("compiler", ["clang", "musl-gcc", "aarch64-linux-gnu-gcc"])
 def test_other_compilers_build_it_without_a_warning_and_a_relocation(tmp_path: Path, compiler: str) -> None:
     if not shutil.which(compiler):
