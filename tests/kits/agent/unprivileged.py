@@ -16,6 +16,15 @@ AGENT = 60883
 """The agent's user in deploy/, and the helper's default."""
 HELPER_CAPABILITIES = sum(1 << number for number in (0, 1, 2, 3, 19, 34))
 """CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, SYS_PTRACE, SYSLOG (capabilities(7))."""
+WHAT_IT_MAY_WRITE = """
+import os, sys
+for folder, folders, files in os.walk(sys.argv[1]):
+    folders[:] = [one for one in folders if os.path.join(folder, one) != "/proc"]
+    for one in (folder, *(os.path.join(folder, file) for file in files)):
+        if os.access(one, os.W_OK) and not os.path.islink(one):
+            print(one)
+"""
+"""A program that tells what its user may write below a folder."""
 needs_root = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("setpriv"), reason="only root may be somebody else (setpriv)"
 )
