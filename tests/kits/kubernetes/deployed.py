@@ -12,7 +12,7 @@ from tests.kits.kubernetes.lone_server import Missing, program
 
 __all__ = ["PARTS", "deployed", "pod_templates"]
 
-PARTS = ("base", "webhook", "responder")
+PARTS = ("base", "gateway", "webhook", "responder")
 
 
 def deployed(part: str) -> list[dict[str, Any]]:
