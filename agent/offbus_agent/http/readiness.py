@@ -2,8 +2,8 @@
 
 Job: the token can be read, what changed last is on disk, the kernel-log helper answers (where the agent has one: it
 proves nothing without it), and at least one plane can show a fault. What else does not work is said, too: a node whose
-kernel log is broken still shows CUDA faults. Looked at once a second at most, however many ask; helper and kernel log in
-a thread, because they may keep it waiting.
+kernel log is broken still shows CUDA faults. Looked at once a second at most, however many ask; helper and kernel log
+in a thread, because they may keep it waiting.
 """
 
 import asyncio
