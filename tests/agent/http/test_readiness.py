@@ -83,7 +83,7 @@ async def test_however_many_ask_it_looks_once_a_second(node: Node) -> None:
     looks: list[float] = []
 
     class Counted(Readiness):
-        def now(self, kernel: PlaneHealth) -> Ready:
+        def now(self, away: str, kernel: PlaneHealth | None) -> Ready:
             looks.append(0)
             return Ready(ready=True)
 
