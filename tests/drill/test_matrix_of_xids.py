@@ -10,7 +10,7 @@ import pytest
 from tests.kits.drill.drill_world import up
 from tests.kits.drill.playing import SCENARIOS, Offbus, copy_targets
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ACTIONS = {
     79: "RESTART_BM",

@@ -13,7 +13,7 @@ from tests.kits.drill.drill_world import up
 from tests.kits.drill.playing import Offbus
 from tests.responder.test_actions_agree import BEFORE_R575, CASES, right
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SCENARIO = Path(__file__).with_name("xid.yaml")
 GUIDES = (31, 43, 48, 74, 79, 94, 95, 119, 120)
