@@ -21,7 +21,7 @@ Examples:
       -H "Content-Type: application/json" -d '{"node_name": "node-1", "gpu_id": 0}'
 
 \b
-Exit codes: 0 stopped by a signal, everything undone; 2 usage error; 3 could not serve.
+Exit codes: 0 stopped by a signal, everything undone; 2 usage error; 3 could not serve; 4 something is not undone.
 """
 
 
@@ -98,7 +98,7 @@ def gateway(
     """
     from offbus_steps.gateway.program import Options, serve_gateway
 
-    serve_gateway(
+    code = serve_gateway(
         Options(
             env=env,
             env_sets=env_sets,
@@ -114,3 +114,4 @@ def gateway(
             ready_fd=ready_fd,
         )
     )
+    raise click.exceptions.Exit(code)

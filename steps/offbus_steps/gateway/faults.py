@@ -126,8 +126,11 @@ class Faults:
         live.renew(lasts)
         return live.record
 
-    async def end_all(self, why: str) -> None:
-        """The gateway ends: what is live is undone, nothing is injected, and nothing is watched any longer."""
+    async def end_all(self, why: str) -> list[str]:
+        """The gateway ends: what is live is undone, nothing is injected, and nothing is watched any longer.
+
+        Returns what is left of it.
+        """
         self._closed = why
         live, session = self._live, self._session
         if live is not None:
@@ -136,6 +139,7 @@ class Faults:
             if session is not None:
                 session.stop(why)
             await live.over.wait()
+        return live.residue if live is not None else []
 
     def _lasts(self, duration: int | None) -> timedelta:
         longest = self._config.longest

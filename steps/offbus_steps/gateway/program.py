@@ -22,6 +22,7 @@ import uvicorn
 from offbus.cli.handlers.recover import recover_folder
 from offbus.cli.output import say
 from offbus.errors import CouldNotRun, OffbusError, UsageError
+from offbus.exits import Exit
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.runner.signals import stop_on_signals
@@ -70,8 +71,8 @@ class Options:
     ready_fd: int | None
 
 
-def serve_gateway(options: Options) -> None:
-    """Serve until a signal. Raises UsageError, CouldNotRun."""
+def serve_gateway(options: Options) -> Exit:
+    """Serve until a signal; whether everything is undone then. Raises UsageError, CouldNotRun."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for quiet in ("uvicorn", "httpx"):
         logging.getLogger(quiet).setLevel(logging.ERROR)
@@ -84,7 +85,10 @@ def serve_gateway(options: Options) -> None:
     with _listening(options) as sock:
         if options.tokenless:
             say(_TOKENLESS.format(where=name_of(sock)), err=True)
-        anyio.run(partial(_serve, options, config, chosen, token, audit, base, sock))
+        residue = anyio.run(partial(_serve, options, config, chosen, token, audit, base, sock))
+    for one in residue:
+        say(f"offbus gateway: residue: {one}", err=True)
+    return Exit.RESIDUE if residue else Exit.PASSED
 
 
 def _finish_own(base: Path) -> None:
@@ -164,7 +168,8 @@ async def _serve(
     audit: Audit,
     base: Path,
     sock: socket.socket,
-) -> None:
+) -> list[str]:
+    residue: list[str] = []
     loop = asyncio.get_running_loop()
     log_accept_errors_rarely(loop)
     async with _reviews(options, chosen) as reviews, anyio.create_task_group() as tasks:
@@ -182,15 +187,16 @@ async def _serve(
         server = _Server(local_only(app, port) if options.env == "local" else app, token, sock, options)
 
         def stop(signal: str) -> None:
-            tasks.start_soon(_stop, faults, server, signal)
+            tasks.start_soon(_stop, faults, server, signal, residue)
 
         with stop_on_signals(loop.call_soon_threadsafe, stop, lambda: _PARTING):
             await server.serve(sockets=[sock])
+    return residue
 
 
-async def _stop(faults: Faults, server: "_Server", signal: str) -> None:
+async def _stop(faults: Faults, server: "_Server", signal: str, residue: list[str]) -> None:
     try:
-        await faults.end_all(f"the gateway was stopped by {signal}")
+        residue += await faults.end_all(f"the gateway was stopped by {signal}")
     finally:
         server.stop()
 
