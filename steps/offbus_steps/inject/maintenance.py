@@ -10,8 +10,9 @@ from offbus_steps.nvsentinel.names import (
     MANAGED_BY,
     VALIDATION_KIND,
 )
-from offbus_steps.port import Conflict, Invalid, NotFound
+from offbus_steps.port import Conflict, Invalid, NotFound, Object
 from offbus_steps.watch.projections import MaintenanceProjection, project
+from offbus_steps.watch.scope import MALFORMED
 
 __all__ = ["begun_and_pending", "maintenance_of", "remove_maintenance", "validations_of", "withdraw"]
 
@@ -85,7 +86,16 @@ async def _listed(cluster: Cluster, node: str, kinds: Iterable[str] = MAINTENANC
         except (NotFound, Invalid):
             continue  # without a janitor the cluster does not have the kind
         for obj in listing.items:
-            one = project({**obj, "kind": kind})
-            if isinstance(one, MaintenanceProjection) and one.node == node:
+            one = _read({**obj, "kind": kind})
+            if one is not None and one.node == node:
                 found.append((one, obj["metadata"]["uid"]))
     return found
+
+
+def _read(obj: Object) -> MaintenanceProjection | None:
+    """None for what is no responder's, or cannot be read."""
+    try:
+        one = project(obj)
+    except MALFORMED:
+        return None
+    return one if isinstance(one, MaintenanceProjection) else None

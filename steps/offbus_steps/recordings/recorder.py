@@ -190,6 +190,10 @@ class Recorder:
             if before.get(name) != now.fields.get(name):
                 self._tell(now, name, before.get(name), now.fields.get(name))
 
+    def unread(self, what: str, why: str) -> None:
+        """It is not recorded. Why stays out: it may quote the object."""
+        self.progress(f"{what} cannot be read, so it is not recorded")
+
     def gone(self, watch: str) -> None:
         """What lay between is not known."""
         self._gap(f"{watch}: the watch was too old")

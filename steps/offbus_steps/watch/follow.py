@@ -10,7 +10,17 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-from offbus_steps.port import Gone, Invalid, NotFound, Objects, Ref, Silent, Unavailable, WatchType
+from offbus_steps.port import (
+    Gone,
+    Invalid,
+    NotFound,
+    Objects,
+    Ref,
+    Silent,
+    Unavailable,
+    WatchEvent,
+    WatchType,
+)
 from offbus_steps.watch.scope import P, Scope
 
 __all__ = ["BLIND_AFTER", "LONGEST_PAUSE", "Follower", "follow"]
@@ -34,6 +44,9 @@ class Follower(Protocol[Kept_contra]):
 
     def take(self, ref: Ref, now: Kept_contra | None, /) -> None:
         """An object as it is now; None when it is gone."""
+
+    def unread(self, what: str, why: str, /) -> None:
+        """An object that cannot be read, and is passed over. Of one watch only a few are told."""
 
     def gone(self, watch: str, /) -> None:
         """The watch is too old: the difference to a new list follows, and what lay between is not known."""
@@ -74,7 +87,7 @@ async def follow(scope: Scope[P], objects: Objects, to: Follower[P]) -> None:
 async def _list(scope: Scope[P], objects: Objects, to: Follower[P]) -> None:
     if scope.version:
         return
-    listing = await scope.list(objects)
+    listing = await scope.list(objects, to.unread)
     await to.learn(listing.projections.values(), listing.version)
     for ref in scope.known - listing.projections.keys():
         scope.known.discard(ref)
@@ -93,11 +106,18 @@ async def _watch(scope: Scope[P], objects: Objects, to: Follower[P]) -> None:
     watch = objects.watch(scope.kind, namespace=scope.namespace, resource_version=scope.version)
     async for event in watch:
         if event.type is not WatchType.BOOKMARK:
-            projection = scope.project({**event.object, "kind": scope.kind})
-            if projection is not None:
-                gone = event.type is WatchType.DELETED
-                if not gone:
-                    await to.learn([projection], event.object["metadata"]["resourceVersion"])
-                (scope.known.discard if gone else scope.known.add)(projection.ref)
-                to.take(projection.ref, None if gone else projection)
+            await _take(scope, event, to)
         scope.told(event.object["metadata"]["resourceVersion"])
+
+
+async def _take(scope: Scope[P], event: WatchEvent, to: Follower[P]) -> None:
+    """Take a change. What can no longer be read, or is ignored by now, is not known as it was: as after a list."""
+    gone, ref = event.type is WatchType.DELETED, scope.ref(event.object)
+    projection = None if gone else scope.read(event.object, to.unread)
+    if projection is not None:
+        await to.learn([projection], event.object["metadata"]["resourceVersion"])
+        scope.known.add(ref)
+        to.take(ref, projection)
+    elif ref in scope.known:
+        scope.known.discard(ref)
+        to.take(ref, None)

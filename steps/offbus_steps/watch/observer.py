@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from offbus.environment import RunHandle
+from offbus.errors import StepError
 from offbus_steps.background_tasks import Background
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Invalid, Port, Ref, Silent, Unavailable
@@ -54,8 +55,10 @@ class Observer:
         scope = self._scopes.get((kind, namespace))
         if scope is None:
             scope = self._scopes[kind, namespace] = Scope(kind, namespace, project)
-            self._tasks.start(follow, scope, self._port.objects, self, name=f"watch {kind} {namespace}")
+            self._tasks.start(self._follow, scope, name=f"watch {kind} {namespace}")
         await scope.listed.wait()
+        if scope.failed is not None:
+            raise StepError(f"the watch of {scope} has ended: {scope.failed}") from scope.failed
         if scope.unserved:
             raise Invalid(
                 f"the cluster does not serve {kind}", hint="install its operator, or use another target"
@@ -109,6 +112,11 @@ class Observer:
         """The first list."""
         self.log.seed(projection)
 
+    def unread(self, what: str, why: str) -> None:
+        """Tell it in the timeline."""
+        to = f"cannot be read, so it is passed over: {why}"
+        self._run.observed(lane="watch", subject=what, to=to, tone="caution")
+
     def gone(self, watch: str) -> None:
         """The difference to the known state is observed like any change."""
 
@@ -152,6 +160,15 @@ class Observer:
             self._run.abort(f"more has changed than the run can hold in memory; the last to change was {ref}")
         for check in self._checks:
             check()
+
+    async def _follow(self, scope: Scope[Projection]) -> None:
+        """Who waits for a watch that has ended must not wait for ever."""
+        try:
+            await follow(scope, self._port.objects, self)
+        except Exception as err:
+            scope.failed = err
+            scope.listed.set()
+            raise
 
 
 _LANES = {

@@ -10,15 +10,22 @@ from typing import Generic, Protocol, TypeVar
 
 import anyio
 
-from offbus.errors import OffbusError
+from offbus.errors import OffbusError, StepError
 from offbus_steps.listing import beginning_again
 from offbus_steps.port import Object, ObjectList, Objects, Ref
 
-__all__ = ["FIRST_PAUSE", "Listing", "P", "Projected", "Scope", "number_of"]
+__all__ = ["FIRST_PAUSE", "MALFORMED", "Listing", "P", "Projected", "Scope", "Tell", "number_of"]
 
 FIRST_PAUSE = 0.1
 CATCH_UP_S = 5.0
 """How much later than a list a watch may tell what the list shows."""
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, StepError, TypeError, ValueError)
+"""What is raised when an object is read whose fields have another shape than its kind's. Whoever may create one chooses
+its shape where a schema lets them: it is their object that goes unread, never the watch that ends."""
+MOST_UNREAD = 16
+"""Objects of a watch that are told by name when they cannot be read: anybody may make more of them."""
+Tell = Callable[[str, str], None]
+"""Is given what cannot be read, and why."""
 
 
 class Projected(Protocol):
@@ -55,6 +62,10 @@ class Scope(Generic[P]):
     unserved: bool = False
     version: str = ""
     known: set[Ref] = field(default_factory=set)
+    unread: set[Ref] = field(default_factory=set)
+    """What was told to be unreadable, up to `MOST_UNREAD`."""
+    failed: Exception | None = None
+    """What ended it for good."""
     pause: float = FIRST_PAUSE
     lost: float | None = None
     """Since when the server has been unavailable; None while it is not known to be."""
@@ -73,10 +84,23 @@ class Scope(Generic[P]):
         news, self.news = self.news, anyio.Event()
         news.set()
 
-    async def list(self, objects: Objects) -> Listing[P]:
+    def ref(self, obj: Object) -> Ref:
+        """Of an object of the kind: items of lists may lack it (Kubernetes leaves it out)."""
+        return Ref.of({**obj, "kind": self.kind})
+
+    def read(self, obj: Object, tell: Tell | None = None) -> P | None:
+        """What is kept of an object; None for one that is ignored, or cannot be read, which is told once."""
+        try:
+            return self.project({**obj, "kind": self.kind})
+        except MALFORMED as err:
+            if tell is not None:
+                self._tell(self.ref(obj), f"{type(err).__name__}: {err}"[:200], tell)
+            return None
+
+    async def list(self, objects: Objects, tell: Tell | None = None) -> Listing[P]:
         """What there is now. Raises PortError."""
         return await beginning_again(
-            lambda: self._listing(objects.pages(self.kind, namespace=self.namespace))
+            lambda: self._listing(objects.pages(self.kind, namespace=self.namespace), tell)
         )
 
     async def missed(self, objects: Objects) -> str | None:
@@ -101,12 +125,18 @@ class Scope(Generic[P]):
             "changes that it did not tell: something between here and the server drops connections"
         )
 
-    async def _listing(self, pages: AsyncIterator[ObjectList]) -> Listing[P]:
+    def _tell(self, ref: Ref, why: str, tell: Tell) -> None:
+        if ref in self.unread or len(self.unread) > MOST_UNREAD:
+            return
+        self.unread.add(ref)
+        more = len(self.unread) > MOST_UNREAD
+        tell(f"more {self}" if more else str(ref), why)
+
+    async def _listing(self, pages: AsyncIterator[ObjectList], tell: Tell | None) -> Listing[P]:
         projections: dict[Ref, P] = {}
         version, newest = "", 0
         async for page in pages:
-            # items of lists may lack their kind (Kubernetes leaves it out)
-            seen = (self.project({**obj, "kind": self.kind}) for obj in page.items)
+            seen = (self.read(obj, tell) for obj in page.items)
             projections.update({one.ref: one for one in seen if one is not None})
             newest = max(newest, *(number_of(obj["metadata"]["resourceVersion"]) for obj in page.items), 0)
             version = page.resource_version

@@ -180,7 +180,7 @@ class Graph(Workload):
         return f"its annotation {GROVE_STRATEGY} is OnDelete" if strategy == "OnDelete" else ""
 
     def _components(self) -> Iterator[_Component]:
-        spec = self.obj["spec"]
+        spec = self.obj.get("spec") or {}  # NVIDIA's schema does not require it
         if "components" in spec:
             yield from (_Beta(one["name"], one) for one in spec["components"] or ())
         else:
