@@ -19,8 +19,9 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
+from offbus_steps.deletion import delete
 from offbus_steps.object_names import unnamed
-from offbus_steps.port import Conflict, NotFound, Object, Ref
+from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL, without_label
 from offbus_steps.watch.access import OWNER_ACCESS
 from offbus_steps.watch.target_pods import pods_made_by
@@ -77,9 +78,7 @@ class DeleteObject(Undo):
         target = Target.of(workload_of(found), port=0) if self.kind in WORKLOAD_KINDS else None
         if target is not None:
             await cluster.observer.watch_pods(target)
-        try:
-            await cluster.port.objects.delete(self._ref, uid=uid)
-        except (NotFound, Conflict):
+        if not await delete(cluster.port.objects, self._ref, uid):
             return  # already deleted; an object that is there now is not this run's
         await until_gone(cluster.port.objects, self._ref, uid)
         if target is not None:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Iterable
 
 from offbus.errors import StepError
 from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.deletion import delete
 from offbus_steps.nvsentinel.names import (
     COMPLETE_CONDITION,
     MAINTENANCE_KINDS,
     MANAGED_BY,
     VALIDATION_KIND,
 )
-from offbus_steps.port import Conflict, Invalid, NotFound, Object
+from offbus_steps.port import Invalid, NotFound, Object
 from offbus_steps.watch.projections import MaintenanceProjection, project
 from offbus_steps.watch.scope import MALFORMED
 
@@ -65,14 +66,12 @@ async def remove_maintenance(
 async def withdraw(
     cluster: Cluster, repairs: Iterable[tuple[MaintenanceProjection, str]]
 ) -> list[tuple[str, str]]:
-    """Delete these resources, by uid. Returns those that were there, as "Kind/name" and uid."""
+    """Delete these resources, by uid. Returns those that were there, as "Kind/name" and uid. Raises StepError when one
+    may not be deleted."""
     removed = []
     for one, uid in repairs:
-        try:
-            await cluster.port.objects.delete(one.ref, uid=uid)
-        except (NotFound, Conflict):
-            continue
-        removed.append((str(one.ref), uid))
+        if await delete(cluster.port.objects, one.ref, uid):
+            removed.append((str(one.ref), uid))
     return removed
 
 

@@ -15,8 +15,9 @@ from offbus_steps.access import Access, access
 from offbus_steps.agents.client import FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
+from offbus_steps.deletion import delete
 from offbus_steps.object_names import is_fault_of, is_node, unnamed
-from offbus_steps.port import Conflict, NotFound, Ref
+from offbus_steps.port import Ref
 from offbus_steps.watch.projections import PodProjection
 
 __all__ = ["Holder", "RestartFaulted"]
@@ -68,12 +69,9 @@ class RestartFaulted(Undo):
         for holder in self.holders:
             if not faulted or not await self._is_same_process(cluster, holder):
                 continue
-            restarted.append(holder.name)
-            try:
-                await cluster.port.objects.delete(holder.ref, uid=holder.uid)
-            except (NotFound, Conflict):
-                continue  # it went by itself
-            await until_gone(cluster.port.objects, holder.ref, holder.uid)
+            if await delete(cluster.port.objects, holder.ref, holder.uid):
+                await until_gone(cluster.port.objects, holder.ref, holder.uid)
+            restarted.append(holder.name)  # also one that went by itself
         if restarted:
             return UndoResult.restored(f"restarted {', '.join(restarted)}", pods=restarted)
         return UndoResult.nothing("no faulted process still runs", faulted=faulted)

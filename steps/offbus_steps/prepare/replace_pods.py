@@ -6,14 +6,13 @@ admission policies yet: nothing signals when it does, so the pauses grow, and th
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import anyio
 
 from offbus.errors import StepFailed
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.port import Conflict, NotFound
+from offbus_steps.deletion import delete
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.projections import PodProjection
 from offbus_steps.watch.readiness import rolled_out
@@ -45,8 +44,7 @@ async def replace_pods(cluster: Cluster, target: Target, wrong: Wrong, say: Call
             pause = min(pause * 2, LONGEST_PAUSE_S)
         batch = stale[: max(1, len(target_pods(cluster.log.world, target)) // 4)]
         for pod in batch:
-            with suppress(NotFound, Conflict):  # gone or replaced already
-                await cluster.port.objects.delete(pod.ref, uid=pod.uid)
+            await delete(cluster.port.objects, pod.ref, pod.uid)  # or it is gone or replaced already
         deleted |= {pod.uid for pod in batch}
         say(f"{target}: {len(deleted)} pods replaced")
         await cluster.log.until(partial(_complete, target, deleted))

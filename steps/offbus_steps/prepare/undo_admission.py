@@ -20,8 +20,9 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
+from offbus_steps.deletion import delete
 from offbus_steps.object_names import NAME
-from offbus_steps.port import Conflict, Invalid, NotFound, Ref
+from offbus_steps.port import Invalid, NotFound, Ref
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK, admission_name
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
@@ -69,15 +70,14 @@ class RemoveAdmission(Undo):
             ref = Ref(kind, self.policy)
             try:
                 made = await cluster.port.objects.get(ref)
-                owner = (made["metadata"].get("labels") or {}).get(RUN_LABEL)
-                if owner != ctx.run:
-                    stripped.append(without_label(ref, owner, ctx.run, "created by this run"))
-                    continue
-                await cluster.port.objects.delete(ref, uid=made["metadata"]["uid"])
-            except (NotFound, Conflict, Invalid):  # gone, replaced, or a cluster that does not serve the kind
+            except (NotFound, Invalid):  # gone, or a cluster that does not serve the kind
                 continue
-            await until_gone(cluster.port.objects, ref, made["metadata"]["uid"])
-            removed.append(kind)
+            owner = (made["metadata"].get("labels") or {}).get(RUN_LABEL)
+            if owner != ctx.run:
+                stripped.append(without_label(ref, owner, ctx.run, "created by this run"))
+            elif await delete(cluster.port.objects, ref, made["metadata"]["uid"]):
+                await until_gone(cluster.port.objects, ref, made["metadata"]["uid"])
+                removed.append(kind)
         if stripped:
             return UndoResult.conflict("; ".join(stripped), removed=removed)
         await cluster.observer.watch_target(self.target)

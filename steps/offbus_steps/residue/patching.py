@@ -22,6 +22,7 @@ async def change(objects: Objects, ref: Ref, wanted: Change, *, status: bool = F
 
     Nothing is sent when `wanted` equals what is there.
     """
+    refused = ""
     for _ in range(TRIES):
         now = await objects.get(ref)
         patch = merge_patch(now, wanted(now))
@@ -30,9 +31,12 @@ async def change(objects: Objects, ref: Ref, wanted: Change, *, status: bool = F
         patch.setdefault("metadata", {})["resourceVersion"] = now["metadata"]["resourceVersion"]
         try:
             return await objects.patch(ref, patch, status=status)
-        except Conflict:
-            continue
-    raise StepError(f"{ref} changes faster than it can be patched", hint="check what else writes to it")
+        except Conflict as err:
+            refused = err.message
+    raise StepError(
+        f"{ref} could not be patched in {TRIES} tries: {refused}",
+        hint="check what else writes to it, and which admission webhook or policy refuses it",
+    )
 
 
 async def patch_fields(objects: Objects, planned: Object, fields: Sequence[Field]) -> Object:

@@ -19,6 +19,7 @@ from typing import Any, cast
 import anyio
 
 from offbus.errors import CouldNotRun, TakenOver
+from offbus_steps.deletion import delete
 from offbus_steps.node_clock import now_ns
 from offbus_steps.port import Conflict, NotFound, Object, Objects, PortError, Ref, Unavailable, WatchType
 
@@ -179,14 +180,14 @@ class RunLease:
                 await self._write_again(asked)
 
     async def give_up(self) -> None:
-        """The run is over and nothing remains: remove it, if it is still ours."""
+        """The run is over and nothing remains: remove it, if it is still ours. Raises StepError when it stays."""
         try:
             found = await self._objects.get(self._ref)
-            if holder_in(found) == self.holder:
-                # By uid: since it was read it may have been removed, and a new run may have made its own.
-                await self._objects.delete(self._ref, uid=found["metadata"]["uid"])
-        except (NotFound, Conflict):
+        except NotFound:
             return  # another owner's by now
+        if holder_in(found) == self.holder:
+            # By uid: since it was read it may have been removed, and a new run may have made its own.
+            await delete(self._objects, self._ref, found["metadata"]["uid"])
 
     async def _try_until_renewed(self) -> None:
         """Renew it, with retries while the API server is away and the Lease can still be ours."""

@@ -28,6 +28,7 @@ from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event
 from offbus.journal.kinds import ADOPTED, FINGERPRINT, UNDO_RECORDED
 from offbus.json_values import has_more_values, parsed
+from offbus_steps.deletion import delete
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
 
@@ -136,9 +137,10 @@ class RunRecords:
     async def end(self) -> None:
         """Nothing remains to undo: remove the object."""
         try:
-            await self._objects.delete(self._ref)
+            found = await self._objects.get(self._ref)
         except NotFound:
             return  # a recovery has removed it already
+        await delete(self._objects, self._ref, found["metadata"]["uid"])
 
     async def _resolve(self, event: Event, content: Mapping[str, Any], err: PortError) -> Object:
         """The write failed, or its answer was lost: only what can be read back counts."""
