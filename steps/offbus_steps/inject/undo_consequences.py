@@ -28,7 +28,7 @@ from offbus_steps.agents.client import FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.known_fault import cause_of, may_have_a_line, recovered
 from offbus_steps.inject.lift_quarantine import KEEP_AWAY, Lift
-from offbus_steps.inject.maintenance import remove_maintenance
+from offbus_steps.inject.maintenance import begun_and_pending, remove_maintenance
 from offbus_steps.inject.node_marks import NodeMarks, differences
 from offbus_steps.inject.quarantined_node import QuarantinedNode
 from offbus_steps.nvsentinel import names
@@ -128,11 +128,11 @@ class ClearConsequences(Undo):
         except NotFound:
             return UndoResult.nothing("the node is gone")
         if found["metadata"]["uid"] != self.uid:
-            return UndoResult.nothing("the node was replaced")
+            return await self._without_fault(cluster, "the node was replaced")
         try:
             known = await recovered(cluster.agents, self.node, self.fault)
         except FaultGone:
-            return UndoResult.nothing(f"the agent of {self.node} knows no such fault: it had no consequences")
+            return await self._without_fault(cluster, f"the agent of {self.node} knows no such fault")
         line, before = may_have_a_line(known), await self._before(cluster, known)
         node = QuarantinedNode(cluster, self.node, self.fault, before)
         lift = Lift(node, ctx.recorder, self.patience, self.maintenance)
@@ -178,6 +178,19 @@ class ClearConsequences(Undo):
             {*now.labels, *now.annotations, *now.unhealthy, *(["a cordon"] if now.cordoned else [])}
         )
         return f"the responder marks {self.node} again: {', '.join(marks)}"
+
+    async def _without_fault(self, cluster: Cluster, why: str) -> UndoResult:
+        """Nothing tells any more what is this fault's: a repair since then is told, as it goes by the node's name."""
+        begun, pending = await begun_and_pending(
+            cluster, self.node, lambda one: str(one.ref) not in self.maintenance
+        )
+        remaining = sorted(str(one.ref) for one in (*begun, *(one for one, _ in pending)))
+        if not remaining:
+            return UndoResult.nothing(f"{why}: there are no consequences")
+        return UndoResult.conflict(
+            f"{why}, and {', '.join(remaining)} may still be carried out there: delete what is the drill's",
+            maintenance=remaining,
+        )
 
     async def _before(self, cluster: Cluster, known: Mapping[str, Any] | None) -> NodeMarks:
         cause = await cause_of(cluster.agents, self.node, self.fault, known, self.cause)
