@@ -4,9 +4,13 @@
     "error trying to reach service", no endpoints, no such pod                     -> PortError, the target
     anything else, whatever its status                                            -> the target's own answer
 
-The server answers for itself with a `Status` object; a target's answer passes through unchanged (its `Authorization`
-header does not, and ours does not reach it). A connection that breaks while the body streams does not show who broke
-it: then the server is asked whether it is ready. An answer that comes compressed is broken: nobody asked for it.
+The server answers for itself with a `Status` object, and so may a target: its answer passes through unchanged, and
+nothing in it shows who wrote it. So a `Status` that tells of a failure of the path is believed only when the server
+refuses the same call to a pod that cannot be, too: no target has a part in that answer. A refusal that is over by then
+is told as the target's. (`Authorization` passes through neither way.)
+
+A connection that breaks while the body streams does not show who broke it, either: then the server is asked whether it
+is ready. An answer that comes compressed is broken: nobody asked for it.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.api import CONNECT_S, Api, Call
 from offbus_steps.kubernetes.rest.errors import error_of, status_in
 from offbus_steps.port import Forbidden, PortError, Unavailable
 from offbus_steps.text_lines import encoding_of
@@ -28,6 +32,10 @@ LARGEST_STATUS = 64 * 1024
 UNREACHED = ("error trying to reach service", "no endpoints available for service", "address not allowed")
 """How the API server begins its message when the target did not answer (k8s.io/apimachinery/pkg/util/proxy,
 pkg/registry/core/service/storage)."""
+
+NOBODY = "-nobody"
+"""The name of no pod: theirs begin with a letter or a digit (RFC 1123)."""
+MISSING = 404
 
 
 class TargetUnreachable(PortError):
@@ -64,9 +72,28 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
                     raise TargetUnreachable(f"{target}: {message}")
                 after, doing = response.headers.get("Retry-After"), f"the API server's proxy to {target}"
                 err = error_of(response.status, status, after, doing)
-                # missing permissions are a failure of the path, never of the target
-                raise Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err
+                raise await _whose_refusal(api, call, err, f"{target} answered {response.status}: {message}")
         yield Proxied(response, body)
+
+
+async def _whose_refusal(api: Api, call: Call, err: PortError, said: str) -> PortError:
+    """The path's failure when the server itself refuses such calls, else the target's; `said`: what it answered."""
+    if not isinstance(err, Forbidden | Unavailable):
+        return err
+    if await _lets_pass(api, call):
+        return PortError(said, evidence=err.evidence)
+    # missing permissions are a failure of the path, never of the target
+    return Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err
+
+
+async def _lets_pass(api: Api, call: Call) -> bool:
+    """Whether the server takes such a call as far as to look for its pod: there is none of that name."""
+    objects = "/".join(call.path.split("/")[:6])  # /api/v1/namespaces/NAMESPACE/pods: see `paths.proxied`
+    try:
+        async with api.raw(Call(call.method, f"{objects}/{NOBODY}/proxy"), total_s=CONNECT_S) as answer:
+            return answer.status == MISSING
+    except Unavailable:
+        return False
 
 
 async def _beginning(response: "aiohttp.ClientResponse") -> bytes:
