@@ -8,9 +8,17 @@ from typing import Any
 import anyio
 import pytest
 
-from offbus_steps.agents.client import BACK_WITHIN_S, LONG_POLL_S, NodeAgents
+from offbus_steps.agents.client import (
+    BACK_WITHIN_S,
+    LONG_POLL_S,
+    AgentRefused,
+    FaultExpired,
+    FaultGone,
+    NodeAgents,
+)
 from offbus_steps.agents.known_faults import AT_ONCE, known_faults
 from offbus_steps.agents.live_faults import PAUSE_S
+from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.port import Reply, Unavailable
 from tests.kits.steps.faults import FAULT, TARGET
 from tests.kits.steps.timed_port import TimedAgents, error, ok, timed_bench
@@ -61,6 +69,46 @@ async def test_an_agent_that_hangs_takes_no_longer_than_one_that_is_away(tmp_pat
         port.agents.answer = hangs_later
         await one.cluster.agents.back("node-1")
         assert anyio.current_time() == pytest.approx(BACK_WITHIN_S)
+
+
+OTHERS = [
+    pytest.param(ok("404 page not found", 404), id="another program"),
+    pytest.param(ok("", 410), id="a proxy"),
+    pytest.param(error(404, "no_such_path"), id="no such path"),
+    pytest.param(error(404, "not_found"), id="another API"),
+    pytest.param(error(410, "gone"), id="another API's 410"),
+]
+
+
+@pytest.mark.guarantee("G8")
+@pytest.mark.parametrize("reply", OTHERS)
+@in_virtual_time
+async def test_only_the_agents_own_word_says_that_a_fault_is_gone(tmp_path: Path, reply: Reply) -> None:
+    """Whatever answers in its place for a moment knows nothing of the fault, which is armed."""
+
+    async def answer(_method: str, _path: str, _body: Any) -> Reply:
+        return reply
+
+    async with timed_bench(tmp_path) as (one, port):
+        port.agents.answer = answer
+        with pytest.raises(AgentRefused) as refused:
+            await one.cluster.agents.fault("node-1", "f")
+    assert not isinstance(refused.value, FaultGone | FaultExpired)
+    assert refused.value.status == reply.status
+
+
+@pytest.mark.guarantee("G8")
+@in_virtual_time
+async def test_a_fault_is_not_disarmed_because_something_else_answered(tmp_path: Path) -> None:
+    """Its undo is tried again, by `recover` also."""
+
+    async def another(_method: str, _path: str, _body: Any) -> Reply:
+        return ok("404 page not found", 404)
+
+    async with timed_bench(tmp_path) as (one, port):
+        port.agents.answer = another
+        with pytest.raises(AgentRefused, match="404 page not found"):
+            await one.undo(DisarmFault(fault=FAULT), within_s=60)
 
 
 @pytest.mark.timer("steps/offbus_steps/agents/live_faults.py")
