@@ -47,6 +47,17 @@ def test_a_key_is_not_for_another_request(agent, node, path, body):
     assert len(node.lines()) == 1
 
 
+def test_a_key_is_not_for_another_query(agent):
+    agent.post("/faults", request(armed=False), expect=201)
+    key = {"Idempotency-Key": "k-1"}
+    stranger = agent.client.delete("/faults/f1?run=other&epoch=1", headers=key)
+    assert (stranger.status_code, stranger.json()["code"]) == (409, "other_run")
+    owner = agent.client.delete("/faults/f1?run=run-1&epoch=1", headers=key)
+    assert (owner.status_code, owner.json()["code"]) == (422, "key_reused")
+    again = agent.client.delete("/faults/f1?run=other&epoch=1", headers=key)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (409, "true")
+
+
 @pytest.mark.parametrize("key", ["", "a b", "k" * 256, "é".encode()])
 def test_a_key_that_is_none_is_refused(agent, node, key):
     reply = keyed(agent, "/faults", request(), key)
