@@ -70,6 +70,7 @@ def test_it_ends_although_a_long_poll_waits(agents):
     [
         pytest.param(0o644, "t", "world-readable: run `chmod 0600", id="world-readable"),
         pytest.param(0o600, "\n", "is empty", id="empty"),
+        pytest.param(0o600, "a" * 4094 + "\nbc", "is longer than 4096 bytes", id="cut"),
     ],
 )
 def test_a_token_file_that_cannot_be_used(node, mode, content, words):
