@@ -231,12 +231,16 @@ LINKED = (
     "admin@evil.example",
     "(@torvalds)",
     "http://evil.example/x",
+    "GH-12 gh-7",
+    "evil/repo#5",
+    "0123456789abcdef0123456789abcdef01234567",
 )
 
 
 @pytest.mark.parametrize("text", LINKED)
 def test_markdown_from_outside_is_no_link(tmp_path: Path, text: str) -> None:
-    """GitHub links an unbroken `www.`, and `x@y` in what is shown, whatever was escaped (GFM, "Autolinks")."""
+    """GitHub links an unbroken `www.`, and in what is shown `x@y`, issues and commits, whatever was escaped (GFM,
+    "Autolinks"; GitHub's "Autolinked references and URLs")."""
     drill = Drill(tmp_path)
     drill.begin()
     drill.step("deploy", 1.0, 2.0, "failed", message=text)
@@ -244,7 +248,7 @@ def test_markdown_from_outside_is_no_link(tmp_path: Path, text: str) -> None:
     assert not re.search(r"(?i)www\.", row)
     assert not re.search(r"(?<!\\):", row)
     shown = html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", row))
-    assert not re.search(r"@\w", shown)
+    assert not re.search(r"(?i)@\w|gh-\d|#\d|\b[0-9a-f]{40}\b", shown)
     assert text in shown.replace("\u200b", "")
 
 
@@ -252,11 +256,11 @@ def test_markdown_from_outside_stays_text(tmp_path: Path) -> None:
     """No HTML, no link, no image, no further column or heading can be smuggled in."""
     drill = Drill(tmp_path)
     drill.begin()
-    hostile = "<img src=x> [a](b) ![c](d) | `e` **f** \n## g"
+    hostile = "<img src=x> [a](b) ![c](d) | `e` **f** $h$ \n## g"
     drill.step("deploy", 1.0, 2.0, "failed", message=hostile)
     row = next(line for line in markdown_report(drill.finish()).splitlines() if line.startswith("| deploy"))
     unescaped = re.sub(r"\\.", "", row)
-    assert not set(unescaped) & set("<>[]()!`*#")
+    assert not set(unescaped) & set("<>[]()!`*#$")
     assert unescaped.count("|") == 5
 
 
