@@ -2,7 +2,8 @@
 
 An agent's refusal keeps its code, message and hint. An effect that the agent did not find when it read back is
 `EffectNotShown`, which fails the drill instead of ending it with an error. `FaultGone` means that the agent does not
-know the fault (any more), `FaultExpired` that its lease ran out, which is final. An answer without the shape that its
+know the fault (any more), `FaultExpired` that its lease ran out, which is final: by the agent's code, as anything on
+the way to it may answer 404 or 410. An answer without the shape that its
 call has (`offbus_steps.agents.answers`) is `OddAnswer`. Every `/health` measures the node's clock.
 """
 
@@ -74,11 +75,18 @@ class OddAnswer(AgentRefused):
 
 
 class FaultGone(AgentRefused):
-    """Raised when the agent knows no such fault (404)."""
+    """Raised when the agent says that it knows no such fault."""
 
 
 class FaultExpired(AgentRefused):
-    """Raised when the fault's lease has run out (410)."""
+    """Raised when the agent says that the fault's lease has run out."""
+
+
+_KINDS: Mapping[tuple[int, str], type[AgentRefused]] = {
+    (404, "no_such_fault"): FaultGone,
+    **{(410, code): FaultExpired for code in EXPIRED},
+}
+"""What an agent's status and code together mean (offbus_agent.faults.ownership)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,7 @@ class NodeAgents:
         if code == NOT_SHOWN:
             evidence = {"code": code, "node": node}
             raise EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
-        kind = {404: FaultGone, 410: FaultExpired}.get(reply.status, AgentRefused)
+        kind = _KINDS.get((reply.status, code), AgentRefused)
         text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
         raise kind(text, code=code, status=reply.status, hint=hint)
 
