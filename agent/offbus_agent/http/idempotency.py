@@ -10,12 +10,14 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from offbus_agent.refusals import Refusal
 
-__all__ = ["HEADER", "KEY_PATTERN", "REPLAYED", "Answers"]
+__all__ = ["HEADER", "KEY_PATTERN", "REPLAYED", "Answers", "asked_of"]
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotency-replayed"
@@ -37,6 +39,13 @@ class _Answer:
 
     def response(self) -> Response:
         return Response(self.body, self.status, {REPLAYED: "true"}, self.media_type)
+
+
+def asked_of(request: Request, raw: bytes, caller: str = "") -> bytes:
+    """What tells a request from another: who asks, the method, path and query as they were sent, and the body."""
+    sent = request.scope  # not its URL: that takes a path with an encoded `?` for one with a query
+    head = (quote(caller).encode(), request.method.encode(), sent["raw_path"], sent["query_string"])
+    return b"\n".join((*head, raw))
 
 
 class Answers:

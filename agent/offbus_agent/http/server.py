@@ -21,7 +21,7 @@ from offbus_agent.http.budget import READY
 from offbus_agent.http.connections import bounded, connection_of
 from offbus_agent.http.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
 from offbus_agent.http.event_stream import EventStream
-from offbus_agent.http.idempotency import HEADER, Answers
+from offbus_agent.http.idempotency import HEADER, Answers, asked_of
 from offbus_agent.http.problems import handlers, problem_response
 from offbus_agent.http.readiness import Readiness
 from offbus_agent.http.token import TokenError, TokenFile
@@ -60,8 +60,7 @@ def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile, answers: Answer
                 return problem_response(err)
 
         key = None if endpoint.method == "GET" else request.headers.get(HEADER)
-        asked = b"\n".join((request.method.encode(), str(request.url.path).encode(), raw))
-        return await answers.once(key, asked, make)
+        return await answers.once(key, asked_of(request, raw), make)
 
     return handle
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from offbus.errors import CouldNotRun
 from offbus_agent.http.body import parsed, query_of, raw_body
 from offbus_agent.http.connections import bounded
-from offbus_agent.http.idempotency import HEADER, Answers
+from offbus_agent.http.idempotency import HEADER, Answers, asked_of
 from offbus_agent.http.problems import handlers, problem_response
 from offbus_agent.refusals import Refusal
 from offbus_steps.gateway.audit import Audit
@@ -90,8 +90,7 @@ async def _answer(
         return Response(answer.model_dump_json(), status, media_type="application/json")
 
     key = None if one.method == "GET" else request.headers.get(HEADER)
-    asked = b"\n".join((caller.name.encode(), request.method.encode(), request.url.path.encode(), raw))
-    return await answers.once(key, asked, make)
+    return await answers.once(key, asked_of(request, raw, caller.name), make)
 
 
 def _audit(audit: Audit, request: Request, response: Response, facts: dict[str, object]) -> None:
