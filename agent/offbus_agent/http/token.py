@@ -18,6 +18,7 @@ from pathlib import Path
 __all__ = ["TokenError", "TokenFile", "reading"]
 
 _LONGEST = 4096
+"""Bytes of the file. A longer one is refused: cut, it would admit the beginning of a token."""
 
 
 class TokenError(Exception):
@@ -35,11 +36,15 @@ class TokenFile:
         try:
             with self.path.open("rb") as file:
                 mode = stat.S_IMODE(self.path.stat().st_mode)
-                tokens = tuple(line.strip() for line in file.read(_LONGEST).splitlines() if line.strip())
+                content = file.read(_LONGEST + 1)
         except OSError as err:
             raise TokenError(f"cannot read the token file {self.path}: {err.strerror}") from err
         if mode & stat.S_IROTH:
             raise TokenError(f"the token file {self.path} is world-readable: run `chmod 0600 {self.path}`")
+        if len(content) > _LONGEST:
+            what = f"the token file {self.path} is longer than {_LONGEST} bytes"
+            raise TokenError(f"{what}: leave only the tokens in it that are in use")
+        tokens = tuple(line.strip() for line in content.splitlines() if line.strip())
         if not tokens:
             raise TokenError(f"the token file {self.path} is empty")
         return tokens
