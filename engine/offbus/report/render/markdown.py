@@ -15,12 +15,13 @@ from offbus.report.time_offsets import offset_ms
 __all__ = ["markdown_report"]
 
 SIGNS = {"passed": "✅", "failed": "❌", "errored": "❌", "aborted": "⚠️"}
-SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@:]|(?<!\w)[-.]|[-.](?!\w))")
+SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@:$]|(?<!\w)[-.]|[-.](?!\w))")
 """What CommonMark and GitHub's extensions give a meaning; a backslash before ASCII punctuation takes it away."""
-AT = "\\@"
-NO_ADDRESS = AT + "&#8203;"
-"""A backslash does not keep GitHub from making links of mail addresses and of mentions, which it finds in the text that
-is shown (GFM, "Autolinks (extension)"); a zero-width space behind the `@` does."""
+LINKING = re.compile(r"(?i)(\\@|\\#(?=\d)|\bgh-(?=\d)|\b[0-9a-f]{20}(?=[0-9a-f]{20}\b))")
+UNLINKED = r"\1&#8203;"
+"""A backslash does not keep GitHub from making links of mail addresses, mentions, issues (`#5`, `GH-5`) and commits,
+which it finds in the text that is shown (GFM, "Autolinks (extension)"; GitHub's "Autolinked references and URLs"); a
+zero-width space inside does. Of hashes, only whole ones have it: a shorter one is a run's id, which people copy."""
 WWW = re.compile(r"(?i)(www)\.")
 """The beginning of a link without a scheme; where its dot is an entity, it is none."""
 
@@ -137,5 +138,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 def _escaped(text: str) -> str:
-    escaped = SPECIAL.sub(r"\\\1", clean(text)).replace(AT, NO_ADDRESS)
+    escaped = LINKING.sub(UNLINKED, SPECIAL.sub(r"\\\1", clean(text)))
     return WWW.sub(r"\1&#46;", escaped)
