@@ -39,7 +39,7 @@ from offbus_steps.watch.observer import Observer
 
 if TYPE_CHECKING:
     from offbus.step import Context, StepType
-    from offbus.undo import UndoContext
+    from offbus.undo import Undo, UndoContext
 
 __all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "open_cluster"]
 
@@ -151,6 +151,13 @@ class Cluster:
 
         Raises StepError. An adapter without permissions refuses nothing.
         """
+
+    def proves(self, undo: "Undo") -> bool:
+        """Whether something else than a run's folder, which anybody may have packed, says that it recorded an undo.
+
+        What does not, an undo acts on only by what the cluster itself shows: the run's label, an agent's book.
+        """
+        return True
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

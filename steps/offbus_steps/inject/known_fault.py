@@ -1,7 +1,7 @@
 """What a node's agent knows of a fault of which an undo was recorded: that it made it, and what it is recognised by.
 
 A record is hostile input: it may name a fault that never was, or a cause that is another fault's. Only the agent's word
-counts; the record's does while the agent cannot be reached.
+counts; while the agent cannot be reached the record's does, if not only a run's folder holds it (`Cluster.proves`).
 """
 
 from collections.abc import Mapping
@@ -42,16 +42,23 @@ def may_have_a_line(known: Mapping[str, Any] | None) -> bool:
 
 
 async def cause_of(
-    agents: NodeAgents, node: str, fault: str, known: Mapping[str, Any] | None, recorded: Cause | None
+    agents: NodeAgents,
+    node: str,
+    fault: str,
+    known: Mapping[str, Any] | None,
+    recorded: Cause | None,
+    *,
+    proven: bool,
 ) -> Cause:
     """What the fault is recognised by. Raises StepError when neither its agent nor its record can say."""
     if known is None:
-        if recorded is None:
-            raise StepError(
-                f"the record of {fault} does not say what it is recognised by, and the agent of {node} cannot be asked",
-                hint="recover again once that agent is ready",
-            )
-        return recorded
+        if recorded is not None and proven:
+            return recorded
+        lacks = "is in no record of the cluster" if recorded else "does not say what it is recognised by"
+        raise StepError(
+            f"the record of {fault} {lacks}, and the agent of {node} cannot be asked: the node is left as it is",
+            hint="recover again once that agent is ready; a quarantine that no drill caused is not to be lifted",
+        )
     own = Cause.of(known["xid"], known["gpus"], ())
     if recorded == own:
         return own  # without addresses, there is nothing more to ask

@@ -12,7 +12,8 @@ read back.
 What may be restored is listed in `refusal` (names of the responder's quarantine, its conditions, its maintenance).
 Whatever a record says, nothing is changed on a node without a mark of the responder's, a fault that its node's agent
 does not know has no consequences there, and what a fault is recognised by is what its agent says: a record, which is
-hostile input, counts only while the agent cannot be reached. One without a cause (of offbus 0.1.0) waits for it then.
+hostile input, counts only while the agent cannot be reached and if not only a run's folder holds it (`Cluster.proves`).
+One that does not, or is without a cause (of offbus 0.1.0), waits for the agent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -193,7 +194,8 @@ class ClearConsequences(Undo):
         )
 
     async def _before(self, cluster: Cluster, known: Mapping[str, Any] | None) -> NodeMarks:
-        cause = await cause_of(cluster.agents, self.node, self.fault, known, self.cause)
+        proven = cluster.proves(self)
+        cause = await cause_of(cluster.agents, self.node, self.fault, known, self.cause, proven=proven)
         return NodeMarks(cause, self.cordoned, self.labels, self.annotations, self.taints, self.conditions)
 
     async def _as_cordoned_before(self, cluster: Cluster, before: NodeMarks) -> None:

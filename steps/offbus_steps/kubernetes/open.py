@@ -25,6 +25,7 @@ from offbus.environment import Environment, RunHandle
 from offbus.errors import StepError, TakenOver, ungrouped
 from offbus.journal.events import Event, EventKind
 from offbus.run_origin import note
+from offbus.undo import Undo
 from offbus_steps.background_tasks import Background
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.failed_open import leftover_after
@@ -126,6 +127,10 @@ class KubernetesCluster(SeenCluster):
         """Raises TakenOver when another process owns the run now: called before every undo."""
         await self._ownership.lease.confirm()
 
+    def proves(self, undo: Undo) -> bool:
+        """See Cluster."""
+        return self._ownership.records.proves(undo)
+
     async def persist(self, event: Event) -> None:
         """Store an event; the API server acknowledges it. Raises StepError: then nothing may be changed."""
         if not await self._ownership.records.persist(event):
@@ -187,7 +192,8 @@ async def reopen_kubernetes(
         if known.ours:
             note(run_dir, again)
         run.opened(again)
-        async with Opening(port, known.guards, run, ownership, known.options.namespace).opened() as cluster:
+        opening = Opening(port, known.guards, run, ownership, known.options.namespace, ours=known.ours)
+        async with opening.opened() as cluster:
             yield cluster
 
 
@@ -208,13 +214,15 @@ class Opening:
     run: RunHandle
     ownership: Ownership
     drill_namespace: str = ""
+    ours: bool = True
+    """Whether this user's offbus opened the run: its journal is more than a folder that anybody may have packed."""
     is_open: bool = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Cluster]:
         """The environment, its Lease kept renewed. An error of the body is raised as it is, not in a group."""
         with unreachable(while_opening=lambda: not self.is_open):
-            await self.ownership.records.begin(self.run.persisted())
+            await self.ownership.records.begin(self.run.persisted(), ours=self.ours)
             with ungrouped():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self.ownership.lease.keep, self.run.abort)

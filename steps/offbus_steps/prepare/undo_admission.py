@@ -5,6 +5,9 @@ its label is a conflict, and then no pods are replaced: new ones may get the shi
 after the deletion may still be changed by a server that did not know of it
 yet: so pods are replaced until none has the shim.
 
+The target is only named in the record: its pods are replaced if it has the run's label, or if not only a run's folder
+holds the record (`Cluster.proves`). Else the shim may be anybody's, and its pods are residue, with the command.
+
 Only pods of the target's controllers get it (offbus_steps.prepare.mutating_policy). Others with its labels that have it
 all the same are named and left: one that nobody owns would not come back, and whose it is nobody knows. Whether they
 are residue the fingerprint tells: it counts pods with the shim before and after.
@@ -83,9 +86,12 @@ class RemoveAdmission(Undo):
         await cluster.observer.watch_target(self.target)
         try:
             found = await cluster.port.objects.get(self.target.ref)
-            own = (found["metadata"].get("labels") or {}).get(RUN_LABEL) == ctx.run
+            labelled = (found["metadata"].get("labels") or {}).get(RUN_LABEL) == ctx.run
+            own = labelled
         except NotFound:
-            own = True
+            own, labelled = True, False
+        if not labelled and not cluster.proves(self) and (left := self._left(cluster)):
+            return UndoResult.conflict(left, removed=removed)
         replaced: int | None = None
         # the run's own workload will be deleted, and may be broken
         with move_on_after(OWN_ROLLOUT_S if own else None):
@@ -99,6 +105,18 @@ class RemoveAdmission(Undo):
                 f"admission removed, {replaced} pods replaced{others}", removed=removed
             )
         return UndoResult.nothing(f"admission and shim are gone{others}")
+
+    def _left(self, cluster: Cluster) -> str:
+        """What is told of pods with the shim that only a run's folder calls this run's; "" when there are none."""
+        pods = sorted(
+            pod.ref.name for pod in target_pods(cluster.log.world, self.target) if pod.active and pod.shim
+        )
+        if not pods:
+            return ""
+        return (
+            f"nothing in the cluster shows that this run changed {self.target}: {len(pods)} pods that have the shim "
+            f"are left alone; if a drill did: kubectl -n {self.target.namespace} delete pod {' '.join(pods)}"
+        )
 
     def _others(self, cluster: Cluster) -> str:
         """What is added about pods of others with the target's labels that have the shim."""

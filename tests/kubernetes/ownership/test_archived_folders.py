@@ -27,7 +27,14 @@ from tests.kits.kubernetes.deployments import deployed, deployment
 from tests.kits.kubernetes.killed_runs import Process, offbus_process
 from tests.kits.kubernetes.lone_server import LoneServer
 from tests.kits.kubernetes.pod_player import playing
-from tests.kits.steps.responder_marks import condition_of, event, finding, quarantined, repair, taking_uncordons
+from tests.kits.steps.responder_marks import (
+    condition_of,
+    event,
+    finding,
+    quarantined,
+    repair,
+    taking_uncordons,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300), pytest.mark.guarantee("G27")]
 
@@ -88,7 +95,10 @@ async def as_admin(
     """The user's kubeconfig; what a run leaves in offbus's namespace is removed."""
     monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig("admin")))
     yield
-    for ref in (Ref("Lease", "offbus", agent_namespace), Ref("ConfigMap", records_name(RUN), agent_namespace)):
+    for ref in (
+        Ref("Lease", "offbus", agent_namespace),
+        Ref("ConfigMap", records_name(RUN), agent_namespace),
+    ):
         try:
             await port.objects.delete(ref)
         except NotFound:
@@ -162,9 +172,7 @@ async def test_another_record_under_the_number_of_a_real_one_is_not_believed(
 async def broken_node(port: KubernetesPort) -> AsyncIterator[Object]:
     """A node in a real quarantine, without an agent."""
     ref = Ref("Node", "gpu-7")
-    await port.objects.create(
-        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-7"}, "spec": {}}
-    )
+    await port.objects.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-7"}, "spec": {}})
     await port.objects.patch(ref, quarantined({**event(), "nodeName": "gpu-7"}))
     fallen = condition_of(finding(said="MESSAGE=NVRM: Xid (PCI:0000:3b:00): 79, pid=1, fallen off the bus."))
     await port.objects.patch(ref, {"status": {"conditions": [fallen]}}, status=True)

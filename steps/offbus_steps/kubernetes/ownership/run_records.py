@@ -9,6 +9,10 @@ cannot add to them. A record that cannot be stored is a StepError: its effect mu
 They are read in offbus's own namespace alone, where only the runner's Role may write them (deploy/README.md), and they
 are hostile input all the same: events of another run, or of another environment, make them damaged.
 
+A run's folder that this user's offbus did not open is more hostile still: whoever packed it needs no right in the
+cluster. So what it says of undos is never stored here, where the next owner of the run, the reaper, would believe it,
+and an undo of such a run is `proven` only if it was stored here before.
+
 A journal without an undo that is stored here (a copy of a run's folder that was made too early) must not finish the
 run: `begin` refuses it.
 """
@@ -21,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
+from pydantic import ValidationError
 
 from offbus.errors import CouldNotRun, StepError
 from offbus.journal.bounds import MOST_VALUES
@@ -28,6 +33,7 @@ from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event
 from offbus.journal.kinds import ADOPTED, FINGERPRINT, UNDO_RECORDED
 from offbus.json_values import has_more_values, parsed
+from offbus.undo import Undo
 from offbus_steps.deletion import delete
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
@@ -98,22 +104,36 @@ class RunRecords:
         self._ref = Ref("ConfigMap", records_name(run), namespace)
         self._run = run
         self._version = ""
+        self._stored: Sequence[Any] | None = None
+        """Undo records from before a recovery of somebody else's folder; None in a run that is ours: all count."""
         self._one_at_a_time = anyio.Lock()
 
-    async def begin(self, events: Sequence[Event]) -> None:
-        """Create the object, or take over the one that is there. Raises PortError, CouldNotRun."""
+    async def begin(self, events: Sequence[Event], *, ours: bool = True) -> None:
+        """Create the object, or take over the one that is there. Raises PortError, CouldNotRun.
+
+        `ours`: these events are not only a folder's that anybody may have written.
+        """
         content = _merged(events)
+        first = content if ours else {"data": _without_undos(content["data"])}
+        self._stored = None if ours else ()
         labels = {"app.kubernetes.io/managed-by": "offbus", RECORDS_LABEL: self._run}
         meta = {"name": self._ref.name, "namespace": self._ref.namespace, "labels": labels}
-        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, **content}
+        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, **first}
         try:
             made = await self._objects.create(wanted)
         except Conflict:
             found = await self._objects.get(self._ref)
             self._refuse_older(found, content)
+            if not ours:
+                self._stored = _undos_in(found)
+                content = {"data": _owners_in(content["data"])}
             # Without the version, which another owner wrote. That one's next write is conditional on it, and fails.
             made = await self._objects.patch(self._ref, content)
         self._version = made["metadata"]["resourceVersion"]
+
+    def proves(self, undo: Undo) -> bool:
+        """Whether an undo was recorded by the run itself, as far as others than its folder say."""
+        return self._stored is None or any(_is_record_of(one, undo) for one in self._stored)
 
     async def persist(self, event: Event) -> bool:
         """Store one more event. Returns whether it fitted (only a fingerprint may not). Raises StepError."""
@@ -170,6 +190,31 @@ def _merged(events: Sequence[Event]) -> dict[str, Any]:
         for field, entries in _content(event).items():
             merged.setdefault(field, {}).update(entries)
     return merged
+
+
+def _without_undos(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in data.items() if not key.startswith("undo-")}
+
+
+def _owners_in(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in data.items() if key.startswith("owner-")}
+
+
+def _undos_in(records: Object) -> Sequence[Any]:
+    """The undo records that are stored; of records that are damaged, none proves anything."""
+    try:
+        found = map(UNDO_RECORDED.of, events_in(records))
+    except CouldNotRun:
+        return ()
+    return [one["record"] for one in found if one is not None]
+
+
+def _is_record_of(record: Any, undo: Undo) -> bool:
+    """Whether a stored record is this undo's. Another offbus may have left out what has a default."""
+    try:
+        return type(undo).model_validate(record) == undo
+    except ValidationError:
+        return False
 
 
 def _content(event: Event) -> dict[str, dict[str, str]]:
