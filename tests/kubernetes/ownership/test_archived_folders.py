@@ -21,6 +21,8 @@ from offbus_steps.nvsentinel.cause import Cause
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.prepare.admission_kinds import admission_name
 from offbus_steps.prepare.undo_admission import RemoveAdmission
+from offbus_steps.prepare.undo_fields import RestoreFields
+from offbus_steps.workloads.fields import Field
 from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.target import Target
 from tests.kits.kubernetes.deployments import deployed, deployment
@@ -166,6 +168,29 @@ async def test_another_record_under_the_number_of_a_real_one_is_not_believed(
     assert code == 4, process.said
     now = await port.objects.get(Ref("ConfigMap", records_name(RUN), agent_namespace))
     assert now["data"]["undo-00001"] == stored["data"]["undo-00001"]
+
+
+async def fields_of(port: KubernetesPort, target: Target) -> RestoreFields:
+    """As `prepare_cuda` records them for a workload that had nothing of it before."""
+    path = ("spec", "template", "spec", "containers", ("name", "main"), "env", ("name", "LD_PRELOAD"))
+    made = Field(path=path, existed=False, intended={"name": "LD_PRELOAD", "value": LIBRARY}, created=6)
+    return RestoreFields.of(await port.objects.get(target.ref), [made], rollout=target)
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["only in the folder", "in the cluster, too"])
+async def test_a_workloads_spec_is_restored_only_where_the_cluster_has_the_record(
+    port: KubernetesPort, namespace: str, agent_namespace: str, tmp_path: Path, *, stored: bool
+) -> None:
+    async with playing(port, namespace):
+        target = await shim_loaded(port, namespace)
+        before = await pods_with_the_shim(port, target)
+        archive = Archive(tmp_path, "restore_fields", await fields_of(port, target))
+        if stored:
+            await RunRecords(port.objects, agent_namespace, RUN).begin(archive.events)
+        code, process = await archive.recovered()
+        assert (await pods_with_the_shim(port, target) == before) is not stored, process.said
+    assert code == (0 if stored else 4), process.said
+    assert ("nothing in the cluster shows that this run" in process.said) is not stored, process.said
 
 
 @pytest.fixture
