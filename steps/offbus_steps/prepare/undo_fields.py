@@ -1,4 +1,8 @@
-"""Restores the fields that a run set in an object that it did not create."""
+"""Restores the fields that a run set in an object that it did not create.
+
+A uid and the shim's fields are anybody's to read, so a record proves nothing if only a run's folder holds it
+(`Cluster.proves`): then an object without the run's label is left as it is, and told with the command that helps.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -77,6 +81,8 @@ class RestoreFields(Undo):
         if now["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the object was replaced by another of its name")
         ours = [one for one in self.fields if decide(now, one) is Decision.RESTORE]
+        if ours and not _is_of(now, ctx.run) and not cluster.proves(self):
+            return UndoResult.conflict(self._left(ours))
         rest: list[str] = []
 
         def restored(now: Object) -> dict[str, Any]:
@@ -92,6 +98,13 @@ class RestoreFields(Undo):
         except NotFound:
             return UndoResult.nothing("the object is gone")
         return self._result(end, ours, more)
+
+    def _left(self, ours: list[Field]) -> str:
+        """What is told of fields that only a run's folder calls this run's."""
+        return (
+            f"nothing in the cluster shows that this run changed {self._ref}: {', '.join(map(str, ours))} left alone; "
+            f"if a drill did: kubectl -n {self.namespace} edit {self.kind.lower()}/{self.name}"
+        )
 
     def _result(self, end: Object, ours: list[Field], more: str) -> UndoResult:
         """By the object that was read back once all was over: admission, or an operator, may have set a field again."""
@@ -119,8 +132,7 @@ class RestoreFields(Undo):
             return
         await cluster.observer.watch_target(target)
         generation = changed["metadata"]["generation"]
-        own = (changed["metadata"].get("labels") or {}).get(RUN_LABEL) == run
-        with move_on_after(OWN_ROLLOUT_S if own else None):
+        with move_on_after(OWN_ROLLOUT_S if _is_of(changed, run) else None):
             # A lagging status is not enough: the pods have to be without the shim, too.
             await cluster.log.until(
                 lambda world: (
@@ -135,3 +147,8 @@ class RestoreFields(Undo):
     @property
     def _ref(self) -> Ref:
         return Ref(self.kind, self.name, self.namespace)
+
+
+def _is_of(obj: Object, run: str) -> bool:
+    """Whether a run made an object."""
+    return bool((obj["metadata"].get("labels") or {}).get(RUN_LABEL) == run)
