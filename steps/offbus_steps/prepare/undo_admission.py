@@ -90,8 +90,8 @@ class RemoveAdmission(Undo):
             own = labelled
         except NotFound:
             own, labelled = True, False
-        if not labelled and not cluster.proves(self) and (left := self._left(cluster)):
-            return UndoResult.conflict(left, removed=removed)
+        if not labelled and not cluster.proves(self) and (why := self._unproven(cluster)):
+            return UndoResult.conflict(why, removed=removed)
         replaced: int | None = None
         # the run's own workload will be deleted, and may be broken
         with move_on_after(OWN_ROLLOUT_S if own else None):
@@ -106,7 +106,7 @@ class RemoveAdmission(Undo):
             )
         return UndoResult.nothing(f"admission and shim are gone{others}")
 
-    def _left(self, cluster: Cluster) -> str:
+    def _unproven(self, cluster: Cluster) -> str:
         """What is told of pods with the shim that only a run's folder calls this run's; "" when there are none."""
         pods = sorted(
             pod.ref.name for pod in target_pods(cluster.log.world, self.target) if pod.active and pod.shim

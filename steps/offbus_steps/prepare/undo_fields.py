@@ -82,7 +82,7 @@ class RestoreFields(Undo):
             return UndoResult.nothing("the object was replaced by another of its name")
         ours = [one for one in self.fields if decide(now, one) is Decision.RESTORE]
         if ours and not _is_of(now, ctx.run) and not cluster.proves(self):
-            return UndoResult.conflict(self._left(ours))
+            return UndoResult.conflict(self._unproven(ours))
         rest: list[str] = []
 
         def restored(now: Object) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class RestoreFields(Undo):
             return UndoResult.nothing("the object is gone")
         return self._result(end, ours, more)
 
-    def _left(self, ours: list[Field]) -> str:
+    def _unproven(self, ours: list[Field]) -> str:
         """What is told of fields that only a run's folder calls this run's."""
         return (
             f"nothing in the cluster shows that this run changed {self._ref}: {', '.join(map(str, ours))} left alone; "
