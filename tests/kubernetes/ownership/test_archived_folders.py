@@ -38,7 +38,7 @@ from tests.kits.steps.responder_marks import (
     taking_uncordons,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300), pytest.mark.guarantee("G27")]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 RUN = "abcd1234"
 HEAD = {
@@ -123,6 +123,7 @@ def admission_of(target: Target) -> RemoveAdmission:
     return RemoveAdmission(policy=admission_name(RUN, "x"), target=target)
 
 
+@pytest.mark.guarantee("G27")
 async def test_no_pods_are_replaced_on_the_word_of_a_folder(
     port: KubernetesPort, namespace: str, agent_namespace: str, tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_copied_folder_replaces_the_pods_where_the_cluster_has_its_recor
         assert await pods_with_the_shim(port, target) != before, process.said
 
 
+@pytest.mark.guarantee("G27")
 async def test_another_record_under_the_number_of_a_real_one_is_not_believed(
     port: KubernetesPort, namespace: str, agent_namespace: str, tmp_path: Path
 ) -> None:
@@ -177,6 +179,7 @@ async def fields_of(port: KubernetesPort, target: Target) -> RestoreFields:
     return RestoreFields.of(await port.objects.get(target.ref), [made], rollout=target)
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize("stored", [False, True], ids=["only in the folder", "in the cluster, too"])
 async def test_a_workloads_spec_is_restored_only_where_the_cluster_has_the_record(
     port: KubernetesPort, namespace: str, agent_namespace: str, tmp_path: Path, *, stored: bool
@@ -233,6 +236,7 @@ def marks(node: Object) -> object:
     return node["spec"].get("unschedulable"), meta.get("annotations"), meta.get("labels"), conditions
 
 
+@pytest.mark.guarantee("G27")
 async def test_no_quarantine_is_lifted_on_the_word_of_a_folder(
     port: KubernetesPort, broken_node: Object, tmp_path: Path
 ) -> None:
