@@ -11,14 +11,14 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_agent.refusals import Refusal
 from offbus_steps.listing import projected
-from offbus_steps.port import NotFound, Object, Port, PortError, Ref
+from offbus_steps.port import NotFound, Object, Objects, Port, PortError, Ref
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.owners import MOST_LINKS
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.controllers import OWNER_KINDS
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
-__all__ = ["Aimed", "find_target"]
+__all__ = ["Aimed", "find_target", "workload_of_pod"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ async def find_target(port: Port, guards: ClusterGuards, node: str, gpu_id: int)
     able = [pod for pod in here if _counts(pod, guards)]
     able.sort(key=lambda pod: (uuid not in gpus.held_gpus(pod), pod["metadata"]["name"]))
     for pod in able:
-        workload = await _workload(port, pod)
+        workload = await workload_of_pod(port.objects, pod)
         if workload is not None:
             return Aimed(node, gpu_id, uuid, workload)
     where = ", ".join(guards.namespaces)
@@ -78,7 +78,7 @@ def _counts(pod: Object, guards: ClusterGuards) -> bool:
         return False
 
 
-async def _workload(port: Port, pod: Object) -> Ref | None:
+async def workload_of_pod(objects: Objects, pod: Object) -> Ref | None:
     """The highest controller that can be a target; None without one."""
     found, one = None, pod
     for _ in range(MOST_LINKS):
@@ -87,7 +87,7 @@ async def _workload(port: Port, pod: Object) -> Ref | None:
             break
         ref = Ref(str(by["kind"]), str(by["name"]), pod["metadata"]["namespace"])
         try:
-            above = await port.objects.get(ref)
+            above = await objects.get(ref)
         except PortError:
             break
         if above["metadata"]["uid"] != by.get("uid"):

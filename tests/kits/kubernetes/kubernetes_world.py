@@ -52,6 +52,8 @@ class Users:
     """Has the built-in ClusterRole `edit` in one namespace, once a test has bound it."""
     OBSERVER = "observer"
     """Has the role of docs/observe.md, once a test has bound it."""
+    GATEWAY = "gateway"
+    """Has a runner's roles, as the gateway of deploy/ has, once a test has bound it."""
     NOBODY = "nobody"
     """Has no right."""
 
@@ -69,6 +71,7 @@ class Users:
             cls.REAPER,
             cls.EDITOR,
             cls.OBSERVER,
+            cls.GATEWAY,
             cls.NOBODY,
             *(cls.lacking(n) for n in range(len(runner_rights()))),
         ]
