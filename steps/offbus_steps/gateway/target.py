@@ -11,14 +11,17 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_agent.refusals import Refusal
 from offbus_steps.listing import projected
-from offbus_steps.port import NotFound, Object, Objects, Port, PortError, Ref
+from offbus_steps.port import Invalid, NotFound, Object, Objects, Port, PortError, Ref
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.owners import MOST_LINKS
 from offbus_steps.workloads import gpus, pods
-from offbus_steps.workloads.controllers import OWNER_KINDS
+from offbus_steps.workloads.controllers import OWNER_KINDS, Controller, controller
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["Aimed", "find_target", "workload_of_pod"]
+
+KINDS = OWNER_KINDS | set(WORKLOAD_KINDS)
+"""What is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,10 @@ class Aimed:
 
 
 async def find_target(port: Port, guards: ClusterGuards, node: str, gpu_id: int) -> Aimed:
-    """Raises Refusal 404 for an unknown node or GPU, 409 where no workload of the drill is, 503 without an answer."""
+    """Raises Refusal 404 for an unknown node or GPU, 409 where no workload of the drill is, 503 without an answer.
+
+    Raises PortError where it may not be read whose the pods are.
+    """
     try:
         await port.objects.get(Ref("Node", node))
     except NotFound:
@@ -43,10 +49,17 @@ async def find_target(port: Port, guards: ClusterGuards, node: str, gpu_id: int)
     here = await projected(port.objects, "Pod", lambda pod: pods.lean(pod, [node]))
     able = [pod for pod in here if _counts(pod, guards)]
     able.sort(key=lambda pod: (uuid not in gpus.held_gpus(pod), pod["metadata"]["name"]))
+    unread: PortError | None = None
     for pod in able:
-        workload = await workload_of_pod(port.objects, pod)
-        if workload is not None:
-            return Aimed(node, gpu_id, uuid, workload)
+        try:
+            workload = await workload_of_pod(port.objects, pod)
+        except PortError as err:
+            unread = unread or err
+        else:
+            if workload is not None:
+                return Aimed(node, gpu_id, uuid, workload)
+    if unread is not None:
+        raise unread
     where = ", ".join(guards.namespaces)
     raise Refusal(
         409,
@@ -79,19 +92,28 @@ def _counts(pod: Object, guards: ClusterGuards) -> bool:
 
 
 async def workload_of_pod(objects: Objects, pod: Object) -> Ref | None:
-    """The highest controller that can be a target; None without one."""
+    """The highest controller that can be a target; None without one. Raises PortError where one may not be read."""
+    namespace = pod["metadata"]["namespace"]
     found, one = None, pod
     for _ in range(MOST_LINKS):
-        by = pods.controller_of(one)
-        if by is None or by.get("kind") not in OWNER_KINDS | set(WORKLOAD_KINDS):
+        by = controller(one)
+        above = await _by_uid(objects, by, namespace) if by is not None and by.kind in KINDS else None
+        if by is None or above is None:
             break
-        ref = Ref(str(by["kind"]), str(by["name"]), pod["metadata"]["namespace"])
-        try:
-            above = await objects.get(ref)
-        except PortError:
-            break
-        if above["metadata"]["uid"] != by.get("uid"):
-            break
-        one = {**above, "kind": ref.kind}
-        found = ref if ref.kind in WORKLOAD_KINDS else found
+        one = above
+        found = Ref(by.kind, str(one["metadata"]["name"]), namespace) if by.kind in WORKLOAD_KINDS else found
     return found
+
+
+async def _by_uid(objects: Objects, one: Controller, namespace: str) -> Object | None:
+    """A controller, if it is there. By a list: a runner may list all of these kinds, and get only some."""
+    try:
+        found = await projected(
+            objects,
+            one.kind,
+            lambda obj: obj if obj["metadata"]["uid"] == one.uid else None,
+            namespace=namespace,
+        )
+    except (NotFound, Invalid):  # a kind that is not served here
+        return None
+    return found[0] if found else None
