@@ -67,11 +67,18 @@ def fault_scenario(
         Path(f"{slug_of(xid)}.yaml"),
         environ={},
         env=env.name,
-        env_sets=env.sets,
+        env_sets=_sets(env, aimed),
         registry=registry,
         data=text.encode(),
     )
     return loaded.scenarios[0]
+
+
+def _sets(env: Chosen, aimed: Aimed) -> dict[str, str]:
+    """The environment's options. Permissions are asked for in the workload's namespace: all others may not be bound."""
+    known = installed().environment_type(env.name).options.model_fields
+    named = {"namespace": aimed.workload.namespace} if "namespace" in known else {}
+    return {**named, **env.sets}
 
 
 def _file(config: GatewayConfig, aimed: Aimed, xid: int, planes: Sequence[str]) -> dict[str, Any]:

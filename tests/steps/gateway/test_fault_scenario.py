@@ -16,7 +16,7 @@ async def hold() -> None:
 
 @pytest.mark.parametrize(("sets", "namespace"), [({}, "drill-a"), ({"namespace": "drill-b"}, "drill-b")])
 def test_permissions_are_asked_for_where_the_workload_is(sets: dict[str, str], namespace: str) -> None:
-    """A gateway is bound in its drill namespaces alone, and in no scenario is the whole cluster meant."""
+    """A gateway is bound in the namespaces of drills alone."""
     made = fault_scenario(Chosen("kubernetes", sets), GatewayConfig(), AIMED, 79, ["kernel"], hold)
     assert made.environment.options.model_dump()["namespace"] == namespace
 
