@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -27,6 +28,7 @@ __all__ = [
     "find",
     "first_process",
     "in_a_pod",
+    "process_in",
     "start",
 ]
 
@@ -83,6 +85,17 @@ def find(paths: ClusterPaths, role: str | None = None) -> list[Process]:
 def in_a_pod() -> list[Process]:
     """Processes in the cluster's cgroups: those of pods, which do not carry the mark."""
     return [process for process in processes() if f"/{CGROUP}/" in cgroups(process.id.pid)]
+
+
+def process_in(pod: Mapping[str, Any], word: str) -> int:
+    """The pid, on the machine, of the one process of a pod whose command has this word."""
+    mine = f"pod{pod['metadata']['uid']}"
+    [found] = [
+        one.id.pid
+        for one in in_a_pod()
+        if mine in cgroups(one.id.pid) and word in Path(f"/proc/{one.id.pid}/cmdline").read_text().split("\0")
+    ]
+    return found
 
 
 def cgroups(pid: int) -> str:

@@ -14,7 +14,7 @@ from offbus_steps.port import Ref
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads.pods import is_ready
 from tests.kits.agent.unprivileged import AGENT, HELPER_CAPABILITIES, WHAT_IT_MAY_WRITE, status_of
-from tests.kits.cluster.processes import cgroups, in_a_pod
+from tests.kits.cluster.processes import process_in
 from tests.kits.kubernetes.installing import ClusterPaths
 
 pytestmark = pytest.mark.anyio
@@ -33,18 +33,6 @@ LIMIT_S = 120
 async def agent_of(port: KubernetesPort, node: str) -> dict[str, Any]:
     """The agent's pod on a node."""
     return (await port.agents.by_node())[node]
-
-
-def process_of(pod: dict[str, Any], word: str) -> int:
-    """The process of a pod whose command has this word."""
-    uid = pod["metadata"]["uid"]
-    [found] = [
-        one.id.pid
-        for one in in_a_pod()
-        if f"pod{uid}" in cgroups(one.id.pid)
-        and word in Path(f"/proc/{one.id.pid}/cmdline").read_text().split("\0")
-    ]
-    return found
 
 
 def executable_of(pid: int) -> str:
@@ -66,7 +54,7 @@ def writable_by(pid: int) -> set[str]:
 async def test_the_server_has_no_capability_no_root_and_no_folder_but_its_own(
     paths: ClusterPaths, port: KubernetesPort, node: str
 ) -> None:
-    pid = process_of(await agent_of(port, node), "serve")
+    pid = process_in(await agent_of(port, node), "serve")
     status = status_of(pid)
     assert (set(status["Uid"].split()), set(status["Gid"].split())) == ({str(AGENT)}, {str(AGENT)})
     assert set(status["Groups"].split()) <= {str(AGENT)}
@@ -84,7 +72,7 @@ async def test_the_server_has_no_capability_no_root_and_no_folder_but_its_own(
 async def test_the_helper_keeps_the_capabilities_that_it_needs_alone(
     paths: ClusterPaths, port: KubernetesPort, node: str
 ) -> None:
-    pid = process_of(await agent_of(port, node), "--uid=60883")
+    pid = process_in(await agent_of(port, node), "--uid=60883")
     status = status_of(pid)
     assert executable_of(pid) == "offbus-kmsg-helper"
     assert int(status["CapEff"], 16) & ~HELPER_CAPABILITIES == 0
@@ -102,8 +90,8 @@ async def test_an_agent_whose_helper_was_killed_says_so_goes_on_and_finds_the_ne
     fault = {"id": "helper", "run": "helper", "epoch": 1, "xid": 79, "gpus": gpus[:1], "ttl_s": 120}
     armed = await port.agents.request(node, "POST", "/faults", json={**fault, "planes": ["cuda"]})
     assert armed.status == 201, armed.body
-    before = status_of(process_of(pod, "serve"))["Pid"]
-    os.kill(process_of(pod, "--uid=60883"), signal.SIGKILL)
+    before = status_of(process_in(pod, "serve"))["Pid"]
+    os.kill(process_in(pod, "--uid=60883"), signal.SIGKILL)
     owner = {"run": "helper", "epoch": 1}
     ended = await port.agents.request(node, "POST", "/faults/helper/disarm", json=owner)
     assert ended.json()["state"] == "disarmed"
@@ -111,7 +99,7 @@ async def test_an_agent_whose_helper_was_killed_says_so_goes_on_and_finds_the_ne
     known = restarts(pod)["kmsg-helper"]
     again = await until(port, ref, lambda one: is_ready(one) and restarts(one)["kmsg-helper"] > known)
     assert restarts(again)["agent"] == restarts(pod)["agent"]
-    assert status_of(process_of(again, "serve"))["Pid"] == before
+    assert status_of(process_in(again, "serve"))["Pid"] == before
     await port.agents.request(node, "POST", "/faults/helper/recover", json=owner)
     line = await port.agents.request(
         node, "POST", "/faults", json={**fault, "id": "h2", "planes": ["kernel"]}
