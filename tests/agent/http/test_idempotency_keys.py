@@ -88,6 +88,20 @@ async def test_the_oldest_answers_go_when_there_are_too_many() -> None:
 
 
 @in_virtual_asyncio_time
+async def test_more_requests_at_once_than_are_kept_are_all_answered() -> None:
+    answers = Answers(most=1)
+
+    async def second():
+        return await answered(answers, "c")  # while "a" and "b" go on
+
+    async def first():
+        return await answers.once("b", b"", second)
+
+    assert (await answers.once("a", b"", first)).status_code == 200
+    assert "idempotency-replayed" in (await answers.once("a", b"", first)).headers
+
+
+@in_virtual_asyncio_time
 async def test_what_is_kept_has_a_size() -> None:
     answers = Answers(most_bytes=10)
     await answered(answers, "long", content=b"x" * 11)
