@@ -94,7 +94,9 @@ class Answers:
             return
         answer.status, answer.body, answer.media_type = response.status_code, body, response.media_type
         while len(self._known) > self._most or self._bytes() > self._most_bytes:
-            oldest = next(one for one, known in self._known.items() if known.status)
+            oldest = next((one for one, known in self._known.items() if known.status), None)
+            if oldest is None:  # what is being done is not forgotten, however much it is
+                return
             del self._known[oldest]
 
     def _bytes(self) -> int:
