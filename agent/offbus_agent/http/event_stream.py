@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from offbus_agent.faults.event_log import EventLog
 from offbus_agent.http.connections import ANSWER_S
@@ -45,8 +46,7 @@ class EventStream:
                 429, "too_many_readers", what, "end one of them, or ask again later", retry_after_s=5
             )
         self._readers += 1
-        headers = {"Cache-Control": "no-store"}
-        return _Stream(self._counted(last), self, headers=headers, media_type="text/event-stream")
+        return _Stream(self._counted(last), self)
 
     def closed(self) -> None:
         """A stream has ended, whether anything was sent on it or not."""
@@ -74,13 +74,13 @@ class EventStream:
 
 
 class _Stream(StreamingResponse):
-    def __init__(self, content: AsyncIterator[str], stream: EventStream, **how: object) -> None:
-        super().__init__(content, **how)  # type: ignore[arg-type]
+    def __init__(self, content: AsyncIterator[str], stream: EventStream) -> None:
+        super().__init__(content, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         self._stream = stream
 
-    async def __call__(self, scope: object, receive: object, send: object) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+            await super().__call__(scope, receive, send)
         finally:
             self._stream.closed()
 
